@@ -1,0 +1,55 @@
+"""The one place that publishes a file: written beside its place, flushed to disk, then renamed."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TEMPORARY_PREFIX = ".tmp-"
+"""Whatever starts with this is not published; readers skip it."""
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Name an unpublished sibling of ``path``, unique to this call."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{uuid.uuid4().hex[:12]}")
+
+
+def flush_to_disk(path: Path) -> None:
+    """Force the bytes of a file, or the entries of a folder, to stable storage."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; publish it as ``path`` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part. After an error the temporary file is removed
+    and ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    try:
+        yield temporary
+        flush_to_disk(temporary)
+        temporary.replace(path)
+        flush_to_disk(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Publish UTF-8 text as ``path``."""
+    with published(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def publish_json(path: Path, content: Any) -> None:
+    """Publish ``content`` as indented JSON."""
+    publish_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
