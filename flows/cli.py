@@ -1,1 +1,70 @@
-def main(): print("hi")
+"""The `codecfake` command: every function of the product, with one example each."""
+
+import errno
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from codecfake.flows.commands import build, codecs, corpora, demo, detector, run
+
+SETTINGS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+app = typer.Typer(
+    help="Rebuild the Codecfake deepfake-audio dataset from VCTK and AISHELL-3, and prove a detector on it.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    **SETTINGS,
+)
+corpora_app = typer.Typer(help="Check and download the source corpora.", **SETTINGS)
+codecs_app = typer.Typer(help="The neural codecs.", **SETTINGS)
+
+BOTH = "--vctk VCTK-Corpus-0.92 --aishell3 data_aishell3"
+COMMANDS = (
+    (app, "demo", demo.demo, "codecfake demo --out codecfake-demo"),
+    (corpora_app, "check", corpora.check, f"codecfake corpora check {BOTH}"),
+    (corpora_app, "fetch", corpora.fetch, "codecfake corpora fetch vctk --out corpora"),
+    (app, "plan", build.plan, f"codecfake plan {BOTH} --out run"),
+    (app, "build", build.build, f"codecfake build {BOTH} --out run --codecs F04,F07"),
+    (app, "status", run.status, "codecfake status run"),
+    (app, "verify", run.verify, "codecfake verify run"),
+    (app, "retry", run.retry, "codecfake retry run --reason out-of-memory"),
+    (codecs_app, "list", codecs.list_codecs, "codecfake codecs list"),
+    (codecs_app, "describe", codecs.describe, "codecfake codecs describe F04"),
+    (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
+    (app, "train", detector.train, "codecfake train run --epochs 10"),
+    (app, "score", detector.score, "codecfake score run"),
+    (app, "evaluate", detector.evaluate, "codecfake evaluate run"),
+    (app, "reproduce", build.reproduce, f"codecfake reproduce {BOTH} --out run"),
+)
+
+for group, name, function, example in COMMANDS:
+    group.command(name, epilog=f"Example: {example}")(function)
+app.add_typer(corpora_app, name="corpora")
+app.add_typer(codecs_app, name="codecs")
+
+
+def main() -> None:
+    """Run the command; errors that a user can act on are printed without a traceback."""
+    from codecfake.codec_adapters import CodecError
+    from codecfake.manifests.errors import CodecfakeError
+    from codecfake.pipeline.monitor import Stopped
+
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        app()
+    except (CodecfakeError, CodecError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        typer.echo(f"Error: {error}", err=True)
+        if error.errno == errno.ENOSPC:
+            typer.echo("Next: free space on that disk, then repeat the command; it goes on.", err=True)
+        sys.exit(1)
+    except Stopped:
+        typer.echo("Stopped. What was published stays; the same command goes on from there.", err=True)
+        sys.exit(130)

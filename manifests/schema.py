@@ -100,12 +100,13 @@ def check_schema(table: "pa.Table", schema: "pa.Schema", where: str) -> None:
     Raises:
         CodecfakeError: If the table does not keep to the schema; the message names the column.
     """
-    found = {field.name: str(field.type) for field in table.schema}
-    wanted = {field.name: str(field.type) for field in schema}
+    found = {field.name: field.type for field in table.schema}
+    wanted = {field.name: field.type for field in schema}
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
+            types = f"is {found.get(name, 'absent')}, expected {wanted.get(name, 'none')}"
             raise CodecfakeError(
-                f"{where}: column {name!r} is {found.get(name, 'absent')}, expected {wanted.get(name, 'none')}",
+                f"{where}: column {name!r} {types}",
                 cause="the table was written by another version of codecfake",
             )
     for field in schema:

@@ -1,0 +1,184 @@
+"""Train the reduced codecs that ship with the package, on speech made by espeak-ng.
+
+Example:
+    python benchmarks/train_mini_codecs.py F04 --minutes 45 --out codec_adapters/mini --validate VCTK AISHELL3
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from codecfake.codec_adapters.training import TrainingProgress, TrainingSettings, train_codec
+from pystoi import stoi
+from safetensors.torch import load_file, save_file
+from torch import nn
+from training_speech import invent_speech
+
+ARCHITECTURES = {"F04": "encodec", "F07": "dac"}
+CONFIGS = {
+    "encodec": {
+        "target_bandwidths": [6.0],
+        "sampling_rate": 24_000,
+        "num_filters": 8,
+        "hidden_size": 64,
+        "num_lstm_layers": 1,
+        "codebook_size": 1024,
+    },
+    "dac": {
+        "sampling_rate": 44_100,
+        "encoder_hidden_size": 8,
+        "decoder_hidden_size": 128,
+        "downsampling_ratios": [2, 4, 8, 8],
+        "n_codebooks": 9,
+        "codebook_size": 1024,
+        "codebook_dim": 8,
+    },
+}
+HOP_LENGTHS = {"encodec": 320, "dac": 512}
+TRAINING = {
+    "encodec": {"crop_samples": 9600, "batch_size": 8, "warmup_steps": 400},
+    "dac": {"crop_samples": 8192, "batch_size": 8, "warmup_steps": 600},
+}
+STOI_RATE = 16_000
+CHECKPOINT_SECONDS = 240.0
+
+
+def build_model(architecture: str) -> nn.Module:
+    """Build the reduced network with random weights."""
+    from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
+
+    if architecture == "encodec":
+        return EncodecModel(EncodecConfig(**CONFIGS["encodec"]))
+    return DacModel(DacConfig(**CONFIGS["dac"]))
+
+
+@torch.inference_mode()
+def resynthesise(model: nn.Module, architecture: str, wave: np.ndarray) -> np.ndarray:
+    """Send one wave, float32, shape (T,), through all codebooks; the length stays."""
+    hop = HOP_LENGTHS[architecture]
+    padded = np.pad(wave, (0, -wave.size % hop)).astype(np.float32)
+    batch = torch.from_numpy(padded)[None, None]
+    if architecture == "encodec":
+        codes = model.encode(batch, bandwidth=6.0).audio_codes
+        decoded = model.decode(codes, [None]).audio_values
+    else:
+        decoded = model.decode(model.encode(batch).quantized_representation).audio_values
+    return decoded.flatten().numpy()[: wave.size]
+
+
+def measure_stoi(model: nn.Module, architecture: str, waves: list[np.ndarray]) -> float:
+    """Mean STOI of waves at the model's own rate, compared at 16 kHz."""
+    rate = model.config.sampling_rate
+    scores = []
+    for wave in waves:
+        decoded = resynthesise(model, architecture, wave)
+        scores.append(stoi(*(soxr.resample(part, rate, STOI_RATE) for part in (wave, decoded)), STOI_RATE))
+    return round(float(np.mean(scores)), 4)
+
+
+def read_clips(folder: Path, sample_rate: int) -> list[np.ndarray]:
+    """Read every clip below ``folder``; STOI needs more than half a second."""
+    waves = []
+    for path in sorted([*folder.rglob("*.flac"), *folder.rglob("*.wav")]):
+        wave, native_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if wave.shape[0] > 0.8 * native_rate:
+            waves.append(soxr.resample(wave[:, 0], native_rate, sample_rate).astype(np.float32))
+    return waves
+
+
+def save_checkpoint(model: nn.Module, path: Path) -> str:
+    """Write half-precision weights, and read them back into ``model``; return the file's sha256."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        # embed_avg serves training only, but a strict load asks for it: zeros of one byte each
+        kept = torch.zeros(tensor.shape, dtype=torch.uint8) if name.endswith("embed_avg") else tensor.half()
+        tensors[name] = kept.contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary)
+    temporary.replace(path)
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=ARCHITECTURES)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="wall-clock limit of the training")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="number of steps; reproduces a finished run")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--validate", type=Path, nargs=2, metavar=("VCTK", "AISHELL3"))
+    parser.add_argument("--speech-minutes", type=float, default=30)
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    architecture = ARCHITECTURES[arguments.name]
+    model = build_model(architecture)
+    rate = model.config.sampling_rate
+    speech = invent_speech(arguments.speech_minutes * 60, rate, seed=arguments.seed)
+    clips = {"espeak": invent_speech(60, rate, seed=arguments.seed + 1)}
+    if arguments.validate:
+        clips |= {"en": read_clips(arguments.validate[0], rate), "zh": read_clips(arguments.validate[1], rate)}
+    steps_before, minutes_before = 0, 0.0
+    if arguments.start:
+        weights = {name: tensor.float() for name, tensor in load_file(arguments.start).items()}
+        model.load_state_dict(weights, strict=True)
+        card = json.loads(arguments.start.with_suffix(".json").read_text(encoding="utf-8"))
+        steps_before, minutes_before = card["steps"], card["minutes"]
+    seconds_of_speech = round(sum(wave.size for wave in speech) / rate, 1)
+    print(f"{arguments.name}: {seconds_of_speech} s of speech, {model.num_parameters() / 1e6:.2f} M parameters", flush=True)
+    path = arguments.out / f"{arguments.name}.safetensors"
+    recent: list[float] = []
+    last_saved = time.monotonic()
+
+    def publish(network: nn.Module, steps: int, seconds: float) -> None:
+        sha256 = save_checkpoint(network, path)
+        card = {
+            "name": arguments.name,
+            "architecture": architecture,
+            "config": CONFIGS[architecture],
+            "sha256": sha256,
+            "bytes": path.stat().st_size,
+            "trained_on": "speech made by espeak-ng (English, Mandarin, ten other accents); no recording",
+            "seconds_of_speech": seconds_of_speech,
+            "steps": steps_before + steps,
+            "minutes": round(minutes_before + seconds / 60, 1),
+            "stoi": {kind: measure_stoi(network, architecture, waves) for kind, waves in clips.items()},
+            "seed": arguments.seed,
+        }
+        path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        print(f"step {steps}, {seconds / 60:.1f} min: STOI {card['stoi']}, {sha256[:8]}", flush=True)
+
+    def watch(progress: TrainingProgress, average: nn.Module) -> None:
+        nonlocal last_saved
+        recent.append(progress.loss)
+        if progress.step % 100 == 0:
+            print(f"step {progress.step} {progress.seconds:.0f} s loss {np.mean(recent[-100:]):.4f}", flush=True)
+        if time.monotonic() - last_saved > CHECKPOINT_SECONDS and progress.quantised:
+            publish(average, progress.step, progress.seconds)
+            last_saved = time.monotonic()
+
+    settings = TrainingSettings(
+        steps=arguments.steps,
+        seconds=arguments.minutes * 60,
+        learning_rate=arguments.rate,
+        seed=arguments.seed,
+        **TRAINING[architecture],
+    )
+    started = time.monotonic()
+    losses = train_codec(model, speech, settings, on_step=watch)
+    publish(model, len(losses), time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What every codec adapter shares: mono, resampling, length, level, grouping and inference mode."""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecfake.codec_adapters.card import CodecCard
+from codecfake.codec_adapters.resampling import Wave, fit_length, resample, resampled_length, to_mono
+
+if TYPE_CHECKING:
+    import torch
+
+
+class CodecError(Exception):
+    """A codec that is unknown, cannot be loaded, or broke its contract; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class PreparedWave:
+    """One utterance, ready for the network."""
+
+    wave: Wave
+    """Shape (T,), at the codec's rate, zero-padded at its end to whole frames."""
+    samples: int
+    """Samples at the codec's rate before padding."""
+    source_samples: int
+    source_rate: int
+
+
+class CodecAdapter(ABC):
+    """A neural codec as a function from waves to waves of the same length.
+
+    A subclass holds what differs: its ``card``, how its network is built and loaded, and ``reconstruct``. The
+    level is never touched: no normalisation before or after the network, so that what a detector sees of the
+    level is what the codec did to it.
+    """
+
+    card: ClassVar[CodecCard]
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+
+    @abstractmethod
+    def load(self, checkpoint: Path, network: Mapping[str, Any] | None = None) -> None:
+        """Build the network and read its weights, strictly: every key must fit.
+
+        Args:
+            checkpoint: The weights file.
+            network: Sizes of the network where they differ from the published ones.
+
+        Raises:
+            CodecError: If the checkpoint does not hold exactly the network's tensors.
+        """
+
+    @abstractmethod
+    def reconstruct(self, waves: "torch.Tensor") -> "torch.Tensor":
+        """Encode, quantise and decode.
+
+        Args:
+            waves: Shape (B, T) on the adapter's device, T a whole number of frames.
+
+        Returns:
+            Shape (B, T') with T' >= T, aligned to the input sample by sample.
+        """
+
+    def padded_length(self, samples: int) -> int:
+        """Samples that the network is given for an utterance of ``samples`` samples at the codec's rate."""
+        hop = self.card.hop_length
+        return -(-max(samples, self.card.minimum_samples) // hop) * hop
+
+    def frames(self, samples: int, sample_rate: int) -> int:
+        """Frames of an utterance; utterances of equal frames may share a batch without further padding."""
+        at_codec_rate = resampled_length(samples, sample_rate, self.card.sample_rate)
+        return self.padded_length(at_codec_rate) // self.card.hop_length
+
+    def prepare(self, wave: NDArray, sample_rate: int) -> PreparedWave:
+        """Mix down, resample to the codec's rate, and pad with zeros to whole frames.
+
+        Args:
+            wave: Shape (T,) or (T, channels).
+            sample_rate: Its rate in Hz.
+        """
+        mono = to_mono(wave)
+        at_codec_rate = resample(mono, sample_rate, self.card.sample_rate)
+        samples = len(at_codec_rate)
+        padded = fit_length(at_codec_rate, self.padded_length(samples))
+        return PreparedWave(padded, samples, len(mono), sample_rate)
+
+    def run(self, batch: Sequence[PreparedWave]) -> list[Wave]:
+        """Run the network once on utterances of equal padded length.
+
+        Returns:
+            One wave per utterance at the codec's rate, cut to the utterance's own samples.
+        """
+        import torch
+
+        with torch.inference_mode():
+            waves = torch.from_numpy(np.stack([item.wave for item in batch])).to(self.device)
+            output = self.reconstruct(waves).float().cpu().numpy()
+        if output.shape[0] != len(batch) or output.shape[1] < waves.shape[1]:
+            raise CodecError(
+                f"{self.card.id}: the network gave shape {output.shape} for input {tuple(waves.shape)}; "
+                "reconstruct() must return at least as many samples as it is given"
+            )
+        return [wave[: item.samples] for wave, item in zip(output, batch, strict=True)]
+
+    def finish(self, wave: Wave, prepared: PreparedWave, output_rate: int) -> Wave:
+        """Resample a reconstructed wave to ``output_rate``, as long as the bona fide one is there."""
+        samples = resampled_length(prepared.source_samples, prepared.source_rate, output_rate)
+        return fit_length(resample(wave, self.card.sample_rate, output_rate), samples)
+
+    def resynthesize(
+        self, waves: Sequence[NDArray], sample_rate: int, output_rate: int | None = None
+    ) -> list[Wave]:
+        """Send a batch of waves through the codec.
+
+        Utterances are grouped by frame count, so no utterance is padded to another's length and a batch gives
+        what single runs give.
+
+        Args:
+            waves: Each of shape (T,) or (T, channels), samples in [-1, 1].
+            sample_rate: Rate of all of them in Hz.
+            output_rate: Rate of the result; that of the input when absent.
+
+        Returns:
+            Waves in the order given, mono, each exactly as long as its input.
+        """
+        prepared = [self.prepare(wave, sample_rate) for wave in waves]
+        groups = defaultdict(list)
+        for index, item in enumerate(prepared):
+            groups[len(item.wave)].append(index)
+        results: list[Wave] = [np.empty(0, np.float32)] * len(prepared)
+        for indices in groups.values():
+            outputs = self.run([prepared[index] for index in indices])
+            for index, output in zip(indices, outputs, strict=True):
+                results[index] = self.finish(output, prepared[index], output_rate or sample_rate)
+        return results

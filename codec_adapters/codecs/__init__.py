@@ -1,0 +1,1 @@
+"""One module per codec family; a new module in this folder is found without being named elsewhere."""

@@ -1,0 +1,246 @@
+"""The trainer of reduced codec networks: waves in, a network that speaks out; it touches no file.
+
+Shapes: B batch, T samples, F frames, D latent channels, N vectors.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from codecfake.codec_adapters.training_losses import ReconstructionLoss
+from codecfake.codec_adapters.training_quantizers import trainable_quantizer
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is not a finite number any more."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; the defaults are what made the shipped networks.
+
+    Args:
+        steps: Updates of the weights, the warm-up included.
+        warmup_steps: Updates without the quantiser, before the codebooks are made.
+        batch_size: Crops per update.
+        crop_samples: Length of a crop in samples, a multiple of the codec's hop.
+        learning_rate: Highest rate of AdamW; it falls to a twentieth along a cosine.
+        quantizer_learning_rate: The same for what the quantiser learns by gradient (projections).
+        commitment_weight: Weight of the distance between latents and their codewords.
+        averaging: Decay of the running mean of the weights that is handed out.
+        seconds: Wall-clock limit. The rate then follows whichever of steps and time is further on, and a run
+            that the limit ends cannot be reproduced.
+        seed: Of everything random.
+    """
+
+    steps: int
+    warmup_steps: int = 400
+    batch_size: int = 8
+    crop_samples: int = 9600
+    learning_rate: float = 1e-3
+    quantizer_learning_rate: float = 2e-4
+    commitment_weight: float = 0.2
+    averaging: float = 0.997
+    seconds: float = math.inf
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands after one step; ``loss`` is that of the step's batch."""
+
+    step: int
+    seconds: float
+    loss: float
+    quantised: bool
+
+
+def train_codec(
+    model: nn.Module,
+    waves: Sequence[np.ndarray],
+    settings: TrainingSettings,
+    *,
+    on_step: Callable[[TrainingProgress, nn.Module], None] | None = None,
+) -> list[float]:
+    """Train ``model`` in place; at the end it holds the averaged weights, in evaluation mode.
+
+    A model whose codebooks hold something already is trained on as it is, without initialisation and warm-up.
+
+    Args:
+        model: transformers' ``EncodecModel`` or ``DacModel``.
+        waves: Speech at the model's sample rate, float32 in [-1, 1], each of shape (T,).
+        settings: How to train.
+        on_step: Called after each step with the averaged network, in evaluation mode.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        TrainingDivergedError: The loss is not finite; the model then holds the last averaged weights.
+    """
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng(settings.seed)
+    draw = _CropDrawer([wave for wave in waves if wave.size > settings.crop_samples], settings, rng)
+    quantizer = trainable_quantizer(model, seed=settings.seed)
+    loss_function = ReconstructionLoss(model.config.sampling_rate)
+    warmup_steps = 0 if quantizer.is_initialised() else settings.warmup_steps
+    if warmup_steps:
+        _initialise_from_data(model, draw())
+    own = {id(parameter) for parameter in quantizer.parameters()}
+    body = [*model.encoder.parameters(), *model.decoder.parameters()]
+    groups = [{"params": body, "lr": settings.learning_rate}]
+    if own:
+        groups.append({"params": quantizer.parameters(), "lr": settings.quantizer_learning_rate})
+    optimizer = torch.optim.AdamW(groups, betas=(0.8, 0.99), weight_decay=1e-4)
+    peak_rates = [group["lr"] for group in optimizer.param_groups]
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    losses: list[float] = []
+    started = time.monotonic()
+    for step in range(settings.steps):
+        elapsed = time.monotonic() - started
+        if elapsed > settings.seconds:
+            break
+        if step == warmup_steps and not quantizer.is_initialised():
+            quantizer.initialise(_latents(model, draw, vectors=24_000))
+            average.load_state_dict(model.state_dict())
+        quantised = step >= warmup_steps
+        factor = _rate_factor(step, max(step / settings.steps, elapsed / settings.seconds))
+        for group, rate in zip(optimizer.param_groups, peak_rates, strict=True):
+            group["lr"] = rate * factor
+        wave = draw()
+        latents = model.encoder(wave)
+        loss = torch.zeros(())
+        if quantised:
+            latents, commitment = quantizer(latents)
+            loss = settings.commitment_weight * commitment
+        loss = loss + loss_function(model.decoder(latents), wave)
+        if not torch.isfinite(loss):
+            model.load_state_dict(average.state_dict())
+            raise TrainingDivergedError(f"the loss is {loss.item()} at step {step}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([*body, *quantizer.parameters()], 1.0)
+        optimizer.step()
+        _update_average(average, model, min(settings.averaging, (step + 1) / (step + 10)))
+        losses.append(loss.item())
+        if on_step is not None:
+            on_step(TrainingProgress(step + 1, time.monotonic() - started, losses[-1], quantised), average)
+    model.load_state_dict(average.state_dict())
+    model.eval()
+    return losses
+
+
+class _CropDrawer:
+    """Draws batches of crops, varied beyond what the speech itself offers.
+
+    Synthetic voices are few and clean: mixing two of them, tilting the spectrum, a short decaying room, a noise
+    floor and a random level keep the networks from learning the engine instead of speech.
+    """
+
+    def __init__(self, waves: list[np.ndarray], settings: TrainingSettings, rng: np.random.Generator) -> None:
+        self._waves = waves
+        self._samples = settings.crop_samples
+        self._batch_size = settings.batch_size
+        self._rng = rng
+        lengths = np.array([wave.size for wave in waves], dtype=np.float64)
+        self._weights = lengths / lengths.sum()
+
+    def __call__(self) -> torch.Tensor:
+        """Draw a batch, shape (B, 1, T)."""
+        return torch.from_numpy(np.stack([self._vary(self._crop()) for _ in range(self._batch_size)]))[:, None]
+
+    def _crop(self) -> np.ndarray:
+        for _ in range(4):  # a pause is redrawn, but not for ever: codecs must do silence, too
+            wave = self._waves[self._rng.choice(len(self._waves), p=self._weights)]
+            start = self._rng.integers(0, wave.size - self._samples)
+            crop = wave[start : start + self._samples]
+            if np.sqrt(np.mean(np.square(crop))) > 0.02:
+                break
+        return crop.astype(np.float32)
+
+    def _vary(self, wave: np.ndarray) -> np.ndarray:
+        rng = self._rng
+        if rng.random() < 0.15:
+            wave = wave + rng.uniform(0.1, 0.7) * self._crop()
+        spectrum = np.fft.rfft(wave, 2 * wave.size)
+        if rng.random() < 0.7:
+            spectrum = spectrum * _random_equaliser(spectrum.size, rng)
+        if rng.random() < 0.35:
+            decay = np.exp(-np.arange(wave.size) / (rng.uniform(0.01, 0.08) * wave.size))
+            room = rng.standard_normal(wave.size) * decay * rng.uniform(0.01, 0.08)
+            room[0] = 1.0
+            spectrum = spectrum * np.fft.rfft(room, 2 * wave.size)
+        wave = np.fft.irfft(spectrum)[: wave.size]
+        level = np.sqrt(np.mean(np.square(wave))) + 1e-5
+        if rng.random() < 0.8:
+            noise = rng.standard_normal(wave.size)
+            if rng.random() < 0.5:
+                noise = np.fft.irfft(np.fft.rfft(noise) * _random_equaliser(wave.size // 2 + 1, rng), wave.size)
+            wave = wave + noise * level * 10 ** rng.uniform(-3.0, -0.9)
+        peak = np.abs(wave).max() + 1e-5
+        return (wave * (10 ** rng.uniform(-1.2, -0.05) / max(peak, 0.02))).astype(np.float32)
+
+
+def _random_equaliser(bins: int, rng: np.random.Generator) -> np.ndarray:
+    """A smooth random frequency response, shape (bins,), of up to about 12 dB."""
+    knots = np.cumsum(rng.normal(0.0, 3.0, 8))
+    decibels = np.interp(np.linspace(0, 7, bins) ** 0.5 * 7**0.5, np.arange(8), knots - knots.mean())
+    return 10 ** (decibels / 20)
+
+
+def _rate_factor(step: int, progress: float) -> float:
+    """Linear rise over 50 steps, then half a cosine down to a twentieth."""
+    return min(1.0, (step + 1) / 50) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+@torch.no_grad()
+def _initialise_from_data(model: nn.Module, wave: torch.Tensor) -> None:
+    """Scale every convolution to unit output on real speech: deep stacks do not move for long otherwise."""
+
+    def rescale(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        deviation = output.std().clamp_min(1e-6) / (0.1 if module is last else 1.0)
+        if hasattr(module, "parametrizations"):
+            module.parametrizations.weight.original0.div_(deviation)
+        else:
+            module.weight.div_(deviation)
+        return output / deviation
+
+    convolutions = [
+        module
+        for part in (model.encoder, model.decoder)
+        for module in part.modules()
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d)
+    ]
+    last = convolutions[-1]
+    hooks = []
+    for module in convolutions:
+        if module.bias is not None:
+            module.bias.zero_()
+        hooks.append(module.register_forward_hook(rescale))
+    model.decoder(model.encoder(wave))
+    for hook in hooks:
+        hook.remove()
+
+
+@torch.no_grad()
+def _latents(model: nn.Module, draw: Callable[[], torch.Tensor], *, vectors: int) -> torch.Tensor:
+    """Encode fresh crops until there are ``vectors`` latents, shape (N, D)."""
+    found: list[torch.Tensor] = []
+    while sum(part.shape[0] for part in found) < vectors:
+        latents = model.encoder(draw())
+        found.append(latents.transpose(1, 2).flatten(0, 1))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(parameter, 1 - decay)
+    for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(buffer)

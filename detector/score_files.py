@@ -1,0 +1,87 @@
+"""Score files: ``filename<TAB>cm-score`` with a header, higher = bona fide, at full precision."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from codecfake.detector.loading import Unreadable
+from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.errors import CodecfakeError
+
+HEADER = "filename\tcm-score"
+UNREADABLE_FILE = "unreadable.tsv"
+MODEL_FILE = "model.sha256"
+"""Beside the scores: the hash of the weights they were made with."""
+
+
+def score_path(scores_dir: Path, part: str) -> Path:
+    """Where the scores of ``dev`` or of a condition are."""
+    return scores_dir / f"{part}.tsv"
+
+
+def start_scores(scores_dir: Path, weights_sha256: str) -> None:
+    """Make a scores folder ready for one model; scores of another model are removed.
+
+    Args:
+        scores_dir: The folder, created when absent.
+        weights_sha256: Hash of the model's weights.
+    """
+    marker = scores_dir / MODEL_FILE
+    if marker.is_file() and marker.read_text(encoding="utf-8").strip() == weights_sha256:
+        return
+    for path in scores_dir.glob("*.tsv"):
+        path.unlink()
+    publish_text(marker, weights_sha256 + "\n")
+
+
+def publish_scores(scores_dir: Path, part: str, scores: dict[str, float]) -> None:
+    """Publish the scores of one part; ``repr`` keeps every bit of a float."""
+    lines = [HEADER, *(f"{file}\t{value!r}" for file, value in scores.items())]
+    publish_text(score_path(scores_dir, part), "\n".join(lines) + "\n")
+
+
+def read_scores(scores_dir: Path, part: str) -> dict[str, float]:
+    """Read the scores of one part.
+
+    Args:
+        scores_dir: The scores folder.
+        part: ``dev`` or a condition.
+
+    Returns:
+        Score by file name, in file order; empty when the part is not scored yet.
+
+    Raises:
+        CodecfakeError: If the file is not a score file; the message names the line.
+    """
+    path = score_path(scores_dir, part)
+    if not path.is_file():
+        return {}
+    header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    if header != HEADER:
+        raise CodecfakeError(
+            f"{path} starts with {header!r}, not with {HEADER!r}", next_step="remove it and score again"
+        )
+    scores: dict[str, float] = {}
+    for number, line in enumerate(lines, start=2):
+        file, _, value = line.partition("\t")
+        try:
+            scores[file] = float(value)
+        except ValueError:
+            raise CodecfakeError(
+                f"{path}, line {number}: {value!r} is no score", next_step="remove it and score again"
+            ) from None
+    return scores
+
+
+def publish_unreadable(scores_dir: Path, files: Iterable[Unreadable]) -> None:
+    """Publish the list of files that have no score, with their reasons."""
+    lines = ["filename\treason\tmessage"]
+    lines += [f"{bad.file}\t{bad.reason}\t{' '.join(bad.message.split())}" for bad in files]
+    publish_text(scores_dir / UNREADABLE_FILE, "\n".join(lines) + "\n")
+
+
+def read_unreadable(scores_dir: Path) -> set[str]:
+    """Names of the files that are listed as unreadable."""
+    path = scores_dir / UNREADABLE_FILE
+    if not path.is_file():
+        return set()
+    return {line.partition("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()[1:]}

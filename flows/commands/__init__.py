@@ -1,0 +1,1 @@
+"""The commands of `codecfake`, a module per group; what they do is imported when they run."""

@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `codecfake build` made.")]
+Vctk = Annotated[Path | None, typer.Option(help="Root of VCTK 0.92 or 0.80.", show_default=False)]
+Aishell3 = Annotated[Path | None, typer.Option(help="Root of AISHELL-3.", show_default=False)]
+Microphone = Annotated[
+    str | None, typer.Option(help="Recording of VCTK 0.92: mic1 or mic2.", show_default="mic1")
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder.", show_default=False)]
+Codecs = Annotated[
+    str | None, typer.Option(help="Codec ids, separated by commas, e.g. F04,F07.", show_default="all")
+]
+SampleRate = Annotated[
+    str | None,
+    typer.Option(help="Rate of all audio written in Hz, or native: each codec's own.", show_default="16000"),
+]
+Weights = Annotated[
+    str | None, typer.Option(help="official, mini, or a folder of checkpoints.", show_default="official")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="auto")]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="Take only so many utterances, spread over the corpora.", show_default="all"),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="YAML or TOML file of settings; options given here override it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same functions in a plain loop.")]
+SplitName = Annotated[
+    str | None,
+    typer.Option("--split", help="Name of the split, where the run has several.", show_default=False),
+]
+DetectorName = Annotated[str, typer.Option("--name", help="Name of the detector inside the run.")]
+
+
+def given(**options: object) -> dict[str, object]:
+    """The options that the user typed."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,100 @@
+"""`status`, `verify`, `retry` and `splits`: commands on a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codecfake.flows.commands import options
+
+
+def status(run: options.RunFolder, json: options.Json = False) -> None:
+    """Show what is published, what is quarantined and why."""
+    from dataclasses import asdict
+
+    from codecfake.flows.summaries import show_status
+    from codecfake.flows.tables import show_json
+    from codecfake.pipeline.config import saved_config
+    from codecfake.pipeline.status import run_status
+
+    result = run_status(saved_config(run))
+    if json:
+        show_json(asdict(result) | {"is_complete": result.is_complete})
+    else:
+        show_status(run, result)
+
+
+def verify(run: options.RunFolder, json: options.Json = False) -> None:
+    """Count, decode and hash everything that is published; exit code 1 if anything is not as it was."""
+    from dataclasses import asdict
+
+    from codecfake.flows.running import monitored
+    from codecfake.flows.summaries import show_verification
+    from codecfake.flows.tables import show_json
+    from codecfake.pipeline.config import saved_config
+    from codecfake.pipeline.status import planned_shards
+    from codecfake.pipeline.verification import verify as verify_run
+
+    planned = [(codec, shard) for codec, shard, _ in planned_shards(saved_config(run))]
+    with monitored() as monitor:
+        report = verify_run(run.absolute(), planned, monitor)
+    if json:
+        show_json(asdict(report) | {"is_whole": report.is_whole})
+    else:
+        show_verification(run, report)
+    if not report.is_whole:
+        raise typer.Exit(1)
+
+
+def retry(
+    run: options.RunFolder,
+    reason: Annotated[
+        str | None, typer.Option(help="Retry only what failed for this reason.", show_default="every reason")
+    ] = None,
+    no_prefect: options.NoPrefect = False,
+) -> None:
+    """Redo only what is quarantined, or what `verify` found damaged."""
+    from codecfake.flows.running import run_retry
+    from codecfake.flows.summaries import say, show_build
+    from codecfake.manifests.reasons import Reason
+    from codecfake.pipeline.config import saved_config
+
+    config = saved_config(run)
+    report = run_retry(config, Reason.parse(reason) if reason else None, use_prefect=not no_prefect)
+    if report.plan is None:
+        say("Nothing to retry.")
+    else:
+        say(
+            f"Retry {report.plan.number}: read {report.plan.files_read_again} quarantined files again, "
+            f"{report.plan.files_usable_now} are usable now; redid {report.plan.items} outputs."
+        )
+    show_build(run, report.build)
+
+
+def splits(
+    run: options.RunFolder,
+    policy: Annotated[str, typer.Option(help="published or speaker-disjoint.")] = "published",
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder with the authors' own label files, instead of a policy.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split.", show_default="the run's")] = None,
+    json: options.Json = False,
+) -> None:
+    """Split what a run has published, and make its Codecfake tree and manifests."""
+    from codecfake.flows.running import monitored
+    from codecfake.flows.summaries import show_split
+    from codecfake.flows.tables import show_json
+    from codecfake.pipeline.run_lock import run_lock
+    from codecfake.pipeline.run_splits import split_run
+
+    if policy not in ("published", "speaker-disjoint"):
+        raise typer.BadParameter(
+            f"{policy!r} is neither published nor speaker-disjoint", param_hint="--policy"
+        )
+    run = run.absolute()
+    with monitored() as monitor, run_lock(run):
+        report = split_run(run, policy=policy, labels=labels, seed=seed, monitor=monitor)
+    if json:
+        show_json({"name": report.name, "folder": report.folder} | report.summary)
+    else:
+        show_split(report)

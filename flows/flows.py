@@ -1,0 +1,69 @@
+"""The Prefect flows: build, retry, train, evaluate, and all of it. Each wraps functions of the library."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from codecfake.detector.evaluation import Evaluation, evaluate
+from codecfake.detector.scoring import score
+from codecfake.detector.training import TrainConfig, TrainResult, train
+from codecfake.flows.shard_tasks import run_as_tasks
+from codecfake.manifests.reasons import Reason
+from codecfake.pipeline.build import BuildReport, build
+from codecfake.pipeline.config import make_config, saved_config
+from codecfake.pipeline.devices import find_device
+from codecfake.pipeline.monitor import current_monitor
+from codecfake.pipeline.retrying import RetryReport, retry
+from codecfake.pipeline.scheduling import SHARDS_AT_ONCE
+
+_shard_runner = ThreadPoolTaskRunner(max_workers=SHARDS_AT_ONCE)
+
+
+@flow(name="build", flow_run_name="build {settings[out]}", task_runner=_shard_runner)
+def build_flow(settings: dict[str, Any]) -> BuildReport:
+    """Build or finish a run folder; ``settings`` are those of `RunConfig`."""
+    return build(make_config(settings), current_monitor(), run_as_tasks)
+
+
+@flow(name="retry", flow_run_name="retry {run_dir}", task_runner=_shard_runner)
+def retry_flow(run_dir: str, reason: str | None = None) -> RetryReport:
+    """Redo what is quarantined or damaged in a run folder."""
+    wanted = Reason(reason) if reason else None
+    return retry(saved_config(Path(run_dir)), wanted, current_monitor(), run_as_tasks)
+
+
+@flow(name="train", flow_run_name="train {detector_dir}")
+def train_flow(
+    run_dir: str, split: str, detector_dir: str, settings: dict[str, Any], device: str = "auto"
+) -> TrainResult:
+    """Train a detector on a split; ``settings`` are those of `TrainConfig`."""
+    say = current_monitor().say
+    training = TrainConfig(**settings)
+    return train(Path(run_dir), split, Path(detector_dir), training, find_device(device).name, say)
+
+
+@flow(name="evaluate", flow_run_name="evaluate {detector_dir}")
+def evaluate_flow(run_dir: str, detector_dir: str, device: str = "auto") -> Evaluation:
+    """Score every condition with a trained detector and compute its error rates."""
+    score_task(run_dir, detector_dir, device)
+    return evaluate(Path(run_dir), Path(detector_dir))
+
+
+@task(name="score", cache_policy=NO_CACHE)
+def score_task(run_dir: str, detector_dir: str, device: str) -> int:
+    """Score dev and every condition; gives the number of files the network was run on."""
+    say = current_monitor().say
+    return score(Path(run_dir), Path(detector_dir), find_device(device).name, say).scored
+
+
+@flow(name="reproduce", flow_run_name="reproduce {settings[out]}")
+def reproduce_flow(settings: dict[str, Any], detector: str, training: dict[str, Any]) -> Evaluation:
+    """Build the dataset, train a detector on its published split, and evaluate it."""
+    run_dir, device = str(settings["out"]), settings["device"]
+    split = build_flow(settings).split.name
+    detector_dir = str(Path(run_dir) / "detectors" / detector)
+    train_flow(run_dir, split, detector_dir, training, device)
+    return evaluate_flow(run_dir, detector_dir, device)

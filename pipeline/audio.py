@@ -1,0 +1,52 @@
+"""Audio files in and out: any format libsndfile reads in, WAV PCM_16 out."""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecfake.codec_adapters.resampling import Wave
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AUDIO_FORMAT = "WAV PCM_16"
+
+
+def decode(content: "bytes | Path") -> tuple[NDArray[np.float32], int]:
+    """Decode a whole audio file.
+
+    Args:
+        content: The file's bytes, or its path.
+
+    Returns:
+        Samples in [-1, 1] of shape (T, channels), and the sample rate in Hz.
+
+    Raises:
+        soundfile.LibsndfileError: If libsndfile cannot read it.
+    """
+    import soundfile
+
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    return soundfile.read(source, dtype="float32", always_2d=True)
+
+
+def to_pcm16(wave: Wave) -> tuple[NDArray[np.int16], int]:
+    """Round to 16 bits, without dither, so that the same wave always gives the same file.
+
+    Returns:
+        The samples, and how many of them lay beyond full scale and were clipped.
+    """
+    scaled = np.rint(wave * 32768.0)
+    clipped = int(np.count_nonzero((scaled > 32767) | (scaled < -32768)))
+    return np.clip(scaled, -32768, 32767).astype(np.int16), clipped
+
+
+def encode_wav(pcm: NDArray[np.int16], sample_rate: int) -> bytes:
+    """The bytes of a mono WAV PCM_16 file."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()

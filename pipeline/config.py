@@ -1,0 +1,150 @@
+"""The description of a run: checked, saved into the run folder, and read back from it."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from codecfake.codec_adapters.base import CodecError
+from codecfake.codec_adapters.registry import built_in_codecs, find_codec
+from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.errors import CodecfakeError
+
+SAVED_AS = "run.yaml"
+
+
+class RunConfig(BaseModel):
+    """Everything that decides what a run folder will hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: Path
+    """The run folder."""
+    vctk: Path | None = None
+    """Root of VCTK 0.92 or 0.80."""
+    aishell3: Path | None = None
+    """Root of AISHELL-3."""
+    microphone: Literal["mic1", "mic2"] = "mic1"
+    """Which recording of VCTK 0.92; Codecfake's file names point to mic1."""
+    codecs: tuple[str, ...] = Field(default_factory=lambda: tuple(built_in_codecs()))
+    """Codec ids, in the order they are worked through."""
+    sample_rate: Literal["native"] | int = 16_000
+    """Rate of all audio written, in Hz; "native" keeps each codec's own, as the published dataset has it."""
+    weights: str = "official"
+    """"official", "mini" (the demonstration networks that ship), or a folder of checkpoints."""
+    device: str = "auto"
+    """"auto", "cpu" or "cuda"."""
+    limit: int | None = Field(default=None, ge=1)
+    """Take only so many utterances, spread evenly over the corpora."""
+    seed: int = 0
+    """Seed of the split that a build ends with."""
+
+    @field_validator("vctk", "aishell3", "out")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
+
+    @field_validator("codecs", mode="before")
+    @classmethod
+    def _known_codecs(cls, names: Any) -> Any:
+        if isinstance(names, str):
+            names = [name.strip() for name in names.split(",") if name.strip()]
+        try:
+            ids = [find_codec(name).card.id for name in names]
+        except CodecError as error:
+            raise ValueError(str(error)) from error
+        return tuple(dict.fromkeys(ids))
+
+    @field_validator("sample_rate")
+    @classmethod
+    def _sensible_rate(cls, rate: Literal["native"] | int) -> Literal["native"] | int:
+        if rate != "native" and not 8_000 <= rate <= 192_000:
+            raise ValueError('must be "native" or between 8000 and 192000 Hz')
+        return rate
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if device not in ("auto", "cpu", "cuda"):
+            raise ValueError("must be auto, cpu or cuda")
+        return device
+
+    @model_validator(mode="after")
+    def _one_corpus(self) -> Self:
+        if self.vctk is None and self.aishell3 is None:
+            raise ValueError("no corpus given: name --vctk, --aishell3 or both")
+        return self
+
+
+def make_config(settings: dict[str, Any], where: str = "the command line") -> RunConfig:
+    """Check settings and fill in the defaults.
+
+    Raises:
+        CodecfakeError: Naming every wrong setting; an unknown one comes with the closest known names.
+    """
+    try:
+        return RunConfig(**settings)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        raise CodecfakeError(
+            f"{where}: " + "; ".join(problems), next_step="codecfake build --help lists every setting"
+        ) from error
+
+
+def _describe(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
+        return f"unknown setting {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a YAML or TOML file of settings; relative paths in it are relative to the file.
+
+    Raises:
+        CodecfakeError: If it cannot be read or holds no table of settings.
+    """
+    import tomllib
+
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        settings = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+        raise CodecfakeError(f"cannot read the configuration {path}: {error}") from error
+    if not isinstance(settings, dict):
+        raise CodecfakeError(
+            f"{path} holds no settings; expected lines such as 'vctk: /data/VCTK-Corpus-0.92'"
+        )
+    for key in ("out", "vctk", "aishell3"):
+        if isinstance(settings.get(key), str):
+            settings[key] = path.parent / Path(settings[key]).expanduser()
+    return settings
+
+
+def save_config(config: RunConfig) -> None:
+    """Save the configuration into its run folder, without the folder's own name so that it may be moved."""
+    import yaml
+
+    settings = config.model_dump(mode="json", exclude={"out"}, exclude_none=True)
+    publish_text(config.out / SAVED_AS, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+
+def saved_config(run_dir: Path) -> RunConfig:
+    """Read the configuration that a run folder was built with.
+
+    Raises:
+        CodecfakeError: If the folder is no run folder.
+    """
+    path = run_dir / SAVED_AS
+    if not path.is_file():
+        raise CodecfakeError(
+            f"{run_dir} is no run folder: it holds no {SAVED_AS}",
+            cause="the path is mistyped, or the build has not started",
+            next_step=f"codecfake build --vctk DIR --aishell3 DIR --out {run_dir}",
+        )
+    return make_config(read_settings(path) | {"out": run_dir}, str(path))

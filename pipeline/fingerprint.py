@@ -1,0 +1,98 @@
+"""What makes two runs the same run: the settings that decide the audio, and the guard on resuming."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from codecfake.codec_adapters import find_codec
+from codecfake.manifests.atomic import publish_json
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.audio import AUDIO_FORMAT
+from codecfake.pipeline.config import RunConfig
+from codecfake.pipeline.corpora.listing import CorpusListing
+from codecfake.pipeline.devices import Device
+from codecfake.pipeline.provenance import codecfake_version, describe_environment, describe_process
+from codecfake.pipeline.shards import SHARD_POLICY
+from codecfake.pipeline.weights import Checkpoint
+
+SAVED_AS = "run.json"
+
+Fingerprint = dict[str, str]
+"""Setting to value, both as a person reads them."""
+
+
+def make_fingerprint(
+    config: RunConfig,
+    listings: Sequence[CorpusListing],
+    checkpoints: Mapping[str, Checkpoint],
+    device: Device,
+) -> Fingerprint:
+    """Collect everything that decides the bytes of a run."""
+    return {
+        "codecfake": codecfake_version(),
+        "corpora": ", ".join(f"{listing.corpus} {listing.version}".strip() for listing in listings),
+        "limit": str(config.limit or "none"),
+        "sample rate": str(config.sample_rate),
+        "audio format": AUDIO_FORMAT,
+        "codecs": " ".join(config.codecs),
+        "batch policy": device.batch_policy,
+        "shard policy": SHARD_POLICY,
+        "seed": str(config.seed),
+        **{codec_id: find_codec(codec_id).card.name for codec_id in checkpoints},
+        **{weights_key(codec_id): checkpoint.sha256 for codec_id, checkpoint in checkpoints.items()},
+    }
+
+
+def weights_key(codec_id: str) -> str:
+    """The setting that holds the digest of a codec's weights."""
+    return f"{codec_id} weights sha256"
+
+
+def read_weights_digests(run_dir: Path) -> dict[str, str]:
+    """Sha256 of each codec's weights, as the run folder was stamped with them."""
+    fingerprint = json.loads((run_dir / SAVED_AS).read_text(encoding="utf-8"))["fingerprint"]
+    return {codec_id: fingerprint[weights_key(codec_id)] for codec_id in fingerprint["codecs"].split()}
+
+
+def digest(fingerprint: Fingerprint) -> str:
+    """Hex sha256 of a fingerprint."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+
+def guard_run_folder(run_dir: Path, fingerprint: Fingerprint) -> None:
+    """Stamp a new run folder with its fingerprint, or refuse one that was built otherwise.
+
+    Raises:
+        CodecfakeError: If the folder holds a run with another fingerprint (both are shown side by side), or
+            holds something that is no run.
+    """
+    path = run_dir / SAVED_AS
+    if path.is_file():
+        stamped = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        if stamped != fingerprint:
+            raise CodecfakeError(
+                f"{run_dir} was built with another configuration:\n{_two_columns(stamped, fingerprint)}",
+                next_step="repeat the command as it was, or give another --out for the new configuration",
+            )
+        return
+    publish_json(
+        path,
+        {
+            "fingerprint": fingerprint,
+            "digest": digest(fingerprint),
+            "process": describe_process(),
+            "environment": describe_environment(),
+        },
+    )
+
+
+def _two_columns(old: Fingerprint, new: Fingerprint) -> str:
+    rows = [("setting", "in the run folder", "asked for now")]
+    for name in old.keys() | new.keys():
+        pair = old.get(name, "-"), new.get(name, "-")
+        if pair[0] != pair[1]:
+            rows.append((name, *pair))
+    rows[1:] = sorted(rows[1:])
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    return "\n".join(f"  {name:<{widths[0]}}  {was:<{widths[1]}}  {now}" for name, was, now in rows)

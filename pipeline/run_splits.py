@@ -1,0 +1,53 @@
+"""Splitting a run folder: what the splitting step needs, read from the run."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from codecfake.codec_adapters import find_codec
+from codecfake.manifests.dataset import CodecRecord
+from codecfake.pipeline.config import saved_config
+from codecfake.pipeline.fingerprint import read_weights_digests
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.shard_store import read_items
+from codecfake.pipeline.source import current_source
+from codecfake.pipeline.splitting import Policy, SplitReport, make_split
+
+
+def split_run(
+    run_dir: Path,
+    *,
+    policy: Policy = "published",
+    labels: Path | None = None,
+    seed: int | None = None,
+    monitor: Monitor,
+) -> SplitReport:
+    """Split everything that a run has published, and make its Codecfake tree.
+
+    Args:
+        run_dir: The run folder.
+        policy: How utterances are assigned.
+        labels: Folder with the authors' own label files, instead of a policy.
+        seed: Seed of the assignment; that of the run when absent.
+        monitor: Told about the progress.
+    """
+    config = saved_config(run_dir)
+    digests = read_weights_digests(run_dir)
+    records = {name: CodecRecord(_describe(name), digests[name]) for name in config.codecs}
+    return make_split(
+        run_dir,
+        current_source(run_dir),
+        read_items(run_dir),
+        records,
+        policy=policy,
+        labels=labels,
+        seed=config.seed if seed is None else seed,
+        report=monitor.say,
+    )
+
+
+def _describe(codec_id: str) -> str:
+    card = find_codec(codec_id).card
+    shown = ("name", "sample_rate", "hop_length", "codebooks", "codebook_size")
+    facts = {name: value for name, value in asdict(card).items() if name in shown}
+    return json.dumps(facts | {"kilobits_per_second": round(card.kilobits_per_second, 3)})

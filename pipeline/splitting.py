@@ -1,0 +1,172 @@
+"""The splitting step: from the built files of a run to a split with its tree, labels and manifests."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json
+from codecfake.manifests.dataset import CodecRecord, build_dataset_table, digest_table, write_dataset
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.label_files import write_label_files
+from codecfake.manifests.label_matching import (
+    assign_from_labels,
+    find_label_files,
+    name_files,
+    place_by_labels,
+)
+from codecfake.manifests.split_summary import count_dataset, count_left_out, warn, warn_of_changed_sources
+from codecfake.manifests.splits import assign_published, assign_speaker_disjoint, place_items, source_rows
+from codecfake.pipeline.tree import TreeReport, link_tree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Policy = Literal["published", "speaker-disjoint"]
+TREE_NAME = "Codecfake"
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What a split holds and how it came about."""
+
+    name: str
+    folder: Path
+    is_new: bool
+    """False if it was already up to date."""
+    summary: dict[str, Any]
+    """The content of ``splits.json``."""
+    tree: TreeReport | None
+    superseded: Path | None
+    """Where the split of earlier inputs was moved to."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know before training on the split."""
+        return self.summary["warnings"]
+
+
+def make_split(
+    run_dir: Path,
+    source: "pa.Table",
+    items: "pa.Table",
+    codecs: Mapping[str, CodecRecord],
+    *,
+    policy: Policy,
+    labels: Path | None,
+    seed: int,
+    report: Callable[[str], None],
+) -> SplitReport:
+    """Split the built files of a run, and publish ``splits/<name>`` as the last act.
+
+    A split of the same inputs is left as it is. One of other inputs, as before a retry, is renamed to
+    ``<name>.superseded-1`` and so on, never deleted.
+
+    Args:
+        run_dir: The run.
+        source: Its source manifest.
+        items: The item rows of all its published shards.
+        codecs: A record for every codec of ``items`` but ``real``.
+        policy: How utterances are assigned, unless ``labels`` are given.
+        labels: Folder of the authors' own label files, to take their assignment instead.
+        seed: Seed of the assignment; label files need none.
+        report: Receives lines about the progress.
+
+    Returns:
+        What the split holds.
+
+    Raises:
+        CodecfakeError: If no usable file was built, or the inputs contradict each other.
+    """
+    usable = items.filter(items["reason"].is_null())
+    if not usable.num_rows:
+        raise CodecfakeError(
+            f"{run_dir} has no usable audio to split", next_step="finish the build, see codecfake status RUN"
+        )
+    head: dict[str, Any] = {"policy": policy, "seed": seed, "labels": None}
+    matched = None
+    if labels is None:
+        name = f"{policy}-seed{seed}"
+        is_published = policy == "published"
+        assigned = (
+            assign_published(source["utterance_id"].to_pylist(), seed)
+            if is_published
+            else assign_speaker_disjoint(source, seed)
+        )
+        placement = place_items(usable, source, assigned, unseen_whole_corpus=is_published)
+    else:
+        digest = _digest_labels(labels)
+        name = f"labels-{digest[:8]}"
+        head = {"policy": "labels", "seed": None, "labels": {"sha256": digest}}
+        matched = assign_from_labels(labels, name_files(usable))
+        placement = place_by_labels(matched, source_rows(usable, source))
+
+    report(f"Writing the manifests of {name}")
+    table = build_dataset_table(source, usable, codecs, placement)
+    if not table.num_rows:
+        raise CodecfakeError(f"{name} would be empty: it has a place for none of the built files")
+    head["input_digest"] = _digest_inputs(head, codecs, table)
+    folder = run_dir / "splits" / name
+    existing = _read_summary(folder)
+    if existing.get("input_digest") == head["input_digest"]:
+        report(f"{name} is already up to date")
+        return SplitReport(name, folder, False, existing, None, None)
+
+    work_dir = folder.with_name(f"{TEMPORARY_PREFIX}{name}-{head['input_digest'][:12]}")
+    write_dataset(table, work_dir)
+    tree = link_tree(run_dir, table, work_dir / TREE_NAME, report)
+    write_label_files(table, work_dir / TREE_NAME / "label")
+    summary = head | count_dataset(table) | count_left_out(items, usable, placement)
+    if matched:
+        summary["labels"] |= {
+            "files": [asdict(match) for match in matched.matches],
+            "ignored": matched.ignored,
+            "unnamed": matched.unnamed,
+            "unnamed_examples": matched.unnamed_examples,
+        }
+    summary["copied_files"] = tree.copied
+    summary["warnings"] = [*warn(summary), *warn_of_changed_sources(usable, source)]
+    publish_json(work_dir / "splits.json", summary)
+    superseded = _publish_folder(work_dir, folder)
+    return SplitReport(name, folder, True, summary, replace(tree, folder=folder / TREE_NAME), superseded)
+
+
+def _digest_labels(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in find_label_files(folder)[0]:
+        with path.open("rb") as handle:
+            digest.update(f"{path.name} {hashlib.file_digest(handle, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest_inputs(head: dict[str, Any], codecs: Mapping[str, CodecRecord], table: "pa.Table") -> str:
+    records = {name: asdict(record) for name, record in codecs.items()}
+    text = json.dumps([head, records, digest_table(table)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def _publish_folder(work_dir: Path, folder: Path) -> Path | None:
+    """Rename ``work_dir`` to ``folder``; what is there moves aside, what killed calls left goes."""
+    flush_to_disk(work_dir)
+    superseded = None
+    if folder.exists():
+        number = 1
+        while (superseded := folder.with_name(f"{folder.name}.superseded-{number}")).exists():
+            number += 1
+        folder.rename(superseded)
+    work_dir.rename(folder)
+    flush_to_disk(folder.parent)
+    for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}{folder.name}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    return superseded

@@ -1,0 +1,103 @@
+"""Where a run stands."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codecfake.manifests.schema import REAL
+from codecfake.pipeline.build import plan_shards
+from codecfake.pipeline.config import RunConfig
+from codecfake.pipeline.retries import retry_shards
+from codecfake.pipeline.shard_store import published_shards, read_items, read_record
+from codecfake.pipeline.source import SOURCE, current_source
+
+
+@dataclass(frozen=True)
+class CodecStatus:
+    """Progress of one codec, or of bona fide audio."""
+
+    codec: str
+    shards: int
+    shards_published: int
+    utterances: int
+    """Files published."""
+    hours: float
+    quarantined: int
+    times_real_time: float
+    """Seconds of audio per second of work, over the published shards."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Progress of a run."""
+
+    utterances: int
+    """Listed in the source manifest."""
+    codecs: tuple[CodecStatus, ...]
+    source_reasons: dict[str, int]
+    """Unusable source files by reason."""
+    codec_reasons: dict[str, int]
+    """Quarantined pairs of utterance and codec by reason."""
+    quarantined: tuple[dict[str, Any], ...]
+    """Every one of them: file or codec, reason and message."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every planned shard is published."""
+        return all(codec.shards == codec.shards_published for codec in self.codecs)
+
+
+def planned_shards(config: RunConfig) -> list[tuple[str, str, float]]:
+    """Codec, id and seconds of every shard that the run is to publish; empty before the corpora are read."""
+    from codecfake.pipeline.source import read_source_table
+
+    if not (config.out / SOURCE).is_file():
+        return []
+    base = plan_shards(read_source_table(config.out / SOURCE), config.codecs)
+    return [(shard.codec, shard.id, shard.seconds) for shard in base + retry_shards(config.out)]
+
+
+def run_status(config: RunConfig) -> RunStatus:
+    """Read the state of a run from its published shards."""
+    run_dir: Path = config.out
+    planned = Counter(codec for codec, _, _ in planned_shards(config))
+    done: Counter[str] = Counter()
+    source_seconds: Counter[str] = Counter()
+    wall_seconds: Counter[str] = Counter()
+    for shard in published_shards(run_dir):
+        record = read_record(shard)
+        done[record["codec"]] += 1
+        source_seconds[record["codec"]] += record["source_seconds"]
+        wall_seconds[record["codec"]] += record["wall_seconds"]
+    items = read_items(run_dir)
+    totals = items.group_by("codec").aggregate([("sha256", "count"), ("seconds", "sum"), ("reason", "count")])
+    total_of = {row["codec"]: row for row in totals.to_pylist()}
+    failed = items.filter(items["reason"].is_valid()).to_pylist()
+    sources = current_source(run_dir).to_pylist() if (run_dir / SOURCE).is_file() else []
+    unusable = [row for row in sources if row["reason"]]
+    return RunStatus(
+        utterances=len(sources),
+        codecs=tuple(
+            CodecStatus(
+                codec=codec,
+                shards=planned[codec],
+                shards_published=done[codec],
+                utterances=total_of.get(codec, {}).get("sha256_count", 0),
+                hours=total_of.get(codec, {}).get("seconds_sum", 0.0) / 3600,
+                quarantined=total_of.get(codec, {}).get("reason_count", 0),
+                times_real_time=source_seconds[codec] / wall_seconds[codec] if wall_seconds[codec] else 0.0,
+            )
+            for codec in (REAL, *config.codecs)
+        ),
+        source_reasons=dict(Counter(row["reason"] for row in unusable)),
+        codec_reasons=dict(Counter(row["reason"] for row in failed)),
+        quarantined=tuple(
+            [_entry(f"{row['corpus']}/{row['path']}", row) for row in unusable]
+            + [_entry(row["file"], row) for row in failed]
+        ),
+    )
+
+
+def _entry(what: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {"what": what, "reason": row["reason"], "message": row["message"]}

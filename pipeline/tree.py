@@ -1,0 +1,197 @@
+"""The Codecfake tree: ``train/``, ``dev/`` and ``test/C1/`` ... out of hard links over the audio store."""
+
+import errno
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, published
+from codecfake.manifests.dataset import condition_rows, digest_table
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.splits import SPLITS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LINK_REFUSED = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}
+"""What a file system says that has no hard links, or none to there, or none left for the file."""
+
+THREADS = 4
+LINKS_PER_TASK = 2_000
+LINKS_PER_REPORT = 100_000
+ESCAPING_PATH = r"^[A-Za-z]:|[\\\x00]|(^|/)\.{0,2}(/|$)"
+"""RE2 pattern of a path that is absolute or has an empty, ``.`` or ``..`` part."""
+ESCAPING_NAME = r"^\.{0,2}$|[/\\\x00]"
+"""RE2 pattern of what is no plain name of a file or folder."""
+
+
+@dataclass(frozen=True)
+class TreeReport:
+    """What a tree is made of, in files."""
+
+    folder: Path
+    linked: int
+    copied: int
+    """Files that the file system did not let us link; they take their size once more."""
+    kept: int
+    """Files that were already there and right."""
+    strangers: int
+    """Files in the folders of the tree that no manifest row names; left alone."""
+
+
+def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable[[str], None]) -> TreeReport:
+    """Make the published folder layout out of links to the audio of a run.
+
+    A new tree is made beside its place and renamed at the end; what a killed call left there is used again.
+    In a tree that exists, right files are kept, missing ones added, and other files left alone.
+
+    Args:
+        run_dir: The run, to which the paths of the manifest are relative.
+        table: A dataset table.
+        tree_dir: The folder to make, usually ``Codecfake``.
+        report: Receives lines about the progress.
+
+    Returns:
+        What was linked, copied and kept.
+
+    Raises:
+        CodecfakeError: If a path of the manifest leaves its folder, audio is missing, or another file stands
+            in the place of one of the tree (it is not overwritten).
+    """
+    _refuse_escapes(table)
+    is_new = not tree_dir.exists()
+    temporary = f"{TEMPORARY_PREFIX}{tree_dir.name}-{digest_table(table)[:12]}"
+    work_dir = tree_dir.with_name(temporary) if is_new else tree_dir
+    folders = tree_folders(table)
+    total = sum(len(rows) for rows in folders.values())
+    report(f"Linking {total:,} files into the tree {tree_dir.name}")
+
+    outcomes: Counter[str] = Counter()
+    examples: dict[str, Path] = {}
+    strangers = 0
+    files, paths = (table[name].combine_chunks() for name in ("file", "path"))
+    for folder, rows in folders.items():
+        (work_dir / folder).mkdir(parents=True, exist_ok=True)
+        names = files.take(rows).to_pylist()
+        strangers += _count_strangers(work_dir / folder, set(names), remove=is_new)
+        for outcome, target in _link_all(run_dir, work_dir / folder, names, paths.take(rows).to_pylist()):
+            outcomes[outcome] += 1
+            examples.setdefault(outcome, target)
+            if (done := outcomes.total()) % LINKS_PER_REPORT == 0:
+                report(f"Linked {done:,} of {total:,} files")
+        flush_to_disk(work_dir / folder)
+    _refuse_failures(outcomes, examples)
+    if is_new:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        work_dir.rename(tree_dir)
+        flush_to_disk(tree_dir.parent)
+    if outcomes["copied"]:
+        report(f"Copied {outcomes['copied']:,} files: the file system refused to link them")
+    kept_strangers = 0 if is_new else strangers
+    return TreeReport(tree_dir, outcomes["linked"], outcomes["copied"], outcomes["kept"], kept_strangers)
+
+
+def tree_folders(table: "pa.Table") -> dict[str, np.ndarray]:
+    """Give the rows of a dataset table that each folder of its tree holds."""
+    import pyarrow.compute as pc
+
+    folders = {name: np.flatnonzero(pc.equal(table["split"], name)) for name in SPLITS[:2]}
+    return folders | {f"test/{name}": rows for name, rows in condition_rows(table).items()}
+
+
+def _refuse_escapes(table: "pa.Table") -> None:
+    import pyarrow.compute as pc
+
+    conditions = pc.unique(pc.list_flatten(table["conditions"]))
+    for values, pattern in (
+        (table["path"], ESCAPING_PATH),
+        (table["file"], ESCAPING_NAME),
+        (conditions, ESCAPING_NAME),
+    ):
+        wrong = values.filter(pc.match_substring_regex(values, pattern))
+        if len(wrong):
+            raise CodecfakeError(
+                f"the manifest names {wrong[0].as_py()!r}, which could lead out of the run folder",
+                cause="manifests hold plain file names, and paths relative to their run",
+            )
+
+
+def _link_all(run_dir: Path, folder: Path, names: list[str], paths: list[str]) -> Iterator[tuple[str, Path]]:
+    def link_some(start: int) -> list[tuple[str, Path]]:
+        some = slice(start, start + LINKS_PER_TASK)
+        pairs = zip(paths[some], names[some], strict=True)
+        return [(link_file(run_dir / path, folder / name), folder / name) for path, name in pairs]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for outcomes in pool.map(link_some, range(0, len(names), LINKS_PER_TASK)):
+            yield from outcomes
+
+
+def link_file(source: Path, target: Path) -> str:
+    """Make ``target`` the same file as ``source``, or a copy where links are refused.
+
+    Returns:
+        ``linked``, ``copied``, ``kept`` (it was there), ``different`` (another file is there) or ``missing``.
+    """
+    try:
+        os.link(source, target)
+        return "linked"
+    except FileNotFoundError:
+        return "missing"
+    except FileExistsError:
+        return "kept" if is_same_file(source, target) else "different"
+    except OSError as error:
+        if error.errno not in LINK_REFUSED:
+            raise
+    if os.path.lexists(target):
+        return "kept" if is_same_file(source, target) else "different"
+    with published(target) as temporary:
+        copyfile(source, temporary)
+    return "copied"
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Tell whether two paths are one file, or two files of one content."""
+    if not second.is_file():
+        return False
+    if first.samefile(second):
+        return True
+    return first.stat().st_size == second.stat().st_size and _sha256(first) == _sha256(second)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _count_strangers(folder: Path, names: set[str], *, remove: bool) -> int:
+    """Count the entries of a folder that are not of the tree; in an unpublished tree, remove them."""
+    with os.scandir(folder) as entries:
+        strangers = [entry.path for entry in entries if entry.name not in names]
+    for stranger in strangers if remove else ():
+        Path(stranger).unlink()
+    return len(strangers)
+
+
+def _refuse_failures(outcomes: Counter[str], examples: dict[str, Path]) -> None:
+    if outcomes["missing"]:
+        raise CodecfakeError(
+            f"{outcomes['missing']:,} files of the manifest are not in the audio store, such as "
+            f"{examples['missing'].name}",
+            cause="files of published shards were moved or deleted",
+            next_step="codecfake verify RUN",
+        )
+    if outcomes["different"]:
+        raise CodecfakeError(
+            f"{outcomes['different']:,} files of the tree are other files than the run's, such as "
+            f"{examples['different']}; none was overwritten",
+            next_step="move them away, or make the tree in another folder",
+        )

@@ -1,0 +1,108 @@
+"""Checkpoint files from the Hugging Face hub: from the local cache or downloaded, verified either way."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from codecfake.manifests.errors import CodecfakeError
+
+ANSWER_SECONDS = 5.0
+"""How long the hub may take to say where a file is."""
+
+
+def fetch_hub_file(
+    repo: str, filename: str, revision: str, sha256: str | None, cache_dir: Path | None = None
+) -> Path:
+    """Find a file of a hub repository in the local cache or download it, and verify its sha256.
+
+    A file that is cached needs no network. An interrupted download goes on where it stopped.
+
+    Args:
+        repo: Repository, ``owner/name``.
+        filename: Path of the file in the repository.
+        revision: Commit, tag or branch.
+        sha256: Hex sha256 that the file has to have; None takes the one that the hub keeps of large files.
+        cache_dir: Cache folder; None for the one that the Hugging Face libraries share.
+
+    Returns:
+        Path of the file in the cache.
+
+    Raises:
+        CodecfakeError: If the file is neither cached nor to be had, or has another sha256.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    what = f"{repo}/{filename} at {revision}"
+    cached = try_to_load_from_cache(repo, filename, cache_dir=cache_dir, revision=revision)
+    if isinstance(cached, str):
+        path = Path(cached)
+    else:
+        try:
+            path = Path(
+                hf_hub_download(
+                    repo, filename, revision=revision, cache_dir=cache_dir, etag_timeout=ANSWER_SECONDS
+                )
+            )
+        except (OSError, RuntimeError, _transport_error()) as error:
+            raise CodecfakeError(
+                f"{what} is not in the local cache and could not be downloaded ({_first_line(error)})",
+                cause=_cause(error),
+                next_step="use the small networks that come with codecfake: --weights mini; or give a folder "
+                "that holds the checkpoint: --weights PATH",
+            ) from error
+    expected = sha256.lower() if sha256 else _hub_sha256(repo, filename, revision, path)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected and found != expected:
+        raise CodecfakeError(
+            f"{what} has sha256 {found}, expected {expected}",
+            cause="the cached file is damaged, or the repository was changed",
+            next_step=f"remove {path.resolve()} and run the same command again",
+        )
+    return path
+
+
+def _hub_sha256(repo: str, filename: str, revision: str, path: Path) -> str | None:
+    """The sha256 that the hub keeps of a large file; the cache names the bytes after it."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    name = path.resolve().name
+    if not _is_sha256(name):  # a small file, or a cache without links
+        try:
+            url = hf_hub_url(repo, filename, revision=revision)
+            name = get_hf_file_metadata(url, timeout=ANSWER_SECONDS).etag or ""
+        except (OSError, RuntimeError, _transport_error()):
+            return None
+    return name if _is_sha256(name) else None
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+def _transport_error() -> type[Exception]:
+    """The base of all errors of the HTTP library that the hub client uses; its releases use different ones."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    bases = [base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
+    return bases[0] if bases else HfHubHTTPError
+
+
+def _cause(error: Exception) -> str:
+    from huggingface_hub.constants import is_offline_mode
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    missing = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError)
+    if is_offline_mode():
+        return "HF_HUB_OFFLINE is set, so nothing is downloaded"
+    if isinstance(error, missing) and not isinstance(error, LocalEntryNotFoundError):
+        return "the repository, the revision or the file does not exist, or needs a login"
+    return "no connection to huggingface.co: no network, or a proxy that is not in HTTPS_PROXY; HF_HUB_OFFLINE is not set"
+
+
+def _first_line(error: Exception) -> str:
+    reason = error.__cause__ or error
+    return (str(reason).strip() or type(reason).__name__).splitlines()[0]
