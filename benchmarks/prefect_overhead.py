@@ -1,7 +1,7 @@
 """Prefect's share of the wall time at the shard counts of a full-size build, with shards that only sleep.
 
-A full-size build has 925,939 fakes and 132,277 reals: 8 "codecs" x 259 shards of about 512 utterances. The same
-shards run once in a plain thread pool and once through a Prefect flow with our own server.
+A full-size build has 925,939 fakes and 132,277 reals: 8 "codecs" x 259 shards of about 512 utterances. The
+same shards run once in a plain thread pool and once through a Prefect flow with our own server.
 """
 
 import argparse
@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from codecfake.flows.server import drain, prefect_server
 from record import environment, write_result
+
+from codecfake.flows.server import drain, prefect_server
 
 CODECS = ("real", *(f"F{number:02d}" for number in range(1, 8)))
 SHARDS_PER_CODEC = 259
@@ -121,14 +122,14 @@ def describe(result: dict[str, Any]) -> str:
 
 Task runs recorded: {r["recorded"]:,} of {r["shards"]:,}.
 
-Overhead per shard in its thread: ({r["flow_seconds"]:.1f} s - {r["plain_seconds"]:.1f} s) x {r["threads"]} threads
-/ {r["shards"]:,} shards = **{1000 * r["overhead_per_shard_seconds"]:.0f} ms**.
+Overhead per shard in its thread: ({r["flow_seconds"]:.1f} s - {r["plain_seconds"]:.1f} s) x
+{r["threads"]} threads / {r["shards"]:,} shards = **{1000 * r["overhead_per_shard_seconds"]:.0f} ms**.
 
 A full-size shard of {UTTERANCES_PER_SHARD} utterances of {SECONDS_PER_UTTERANCE} s takes at least
-{UTTERANCES_PER_SHARD} x {SECONDS_PER_UTTERANCE} s / {GPU_REAL_TIME_FACTOR} = {r["real_shard_seconds"]:.1f} s on a GPU
-that runs at {GPU_REAL_TIME_FACTOR} times real time, so Prefect's share is **{r["share_percent"]:.2f} %**, and
-{r["share_with_fixed_percent"]:.2f} % with start, records and stop ({r["fixed_seconds"]:.1f} s once) as if one thread
-did all of it. The bound is 2 %."""
+{UTTERANCES_PER_SHARD} x {SECONDS_PER_UTTERANCE} s / {GPU_REAL_TIME_FACTOR} = {r["real_shard_seconds"]:.1f} s
+on a GPU that runs at {GPU_REAL_TIME_FACTOR} times real time, so Prefect's share is
+**{r["share_percent"]:.2f} %**, and {r["share_with_fixed_percent"]:.2f} % with start, records and stop
+({r["fixed_seconds"]:.1f} s once) as if one thread did all of it. The bound is 2 %."""
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Example:
 """
 
 import argparse
+import copy
 import hashlib
 import json
 import math
@@ -44,7 +45,7 @@ CONFIGS = {
 HOP_LENGTHS = {"encodec": 320, "dac": 512}
 TRAINING = {
     "encodec": {"crop_samples": 9600, "batch_size": 8, "warmup_steps": 400},
-    "dac": {"crop_samples": 8192, "batch_size": 8, "warmup_steps": 600},
+    "dac": {"crop_samples": 8192, "batch_size": 6, "warmup_steps": 800},
 }
 STOI_RATE = 16_000
 CHECKPOINT_SECONDS = 240.0
@@ -142,6 +143,7 @@ def main() -> None:
     last_saved = time.monotonic()
 
     def publish(network: nn.Module, steps: int, seconds: float) -> None:
+        network = copy.deepcopy(network)  # which becomes what the file holds
         sha256 = save_checkpoint(network, path)
         card = {
             "name": arguments.name,

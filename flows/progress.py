@@ -1,10 +1,11 @@
 """One clear progress display: a bar on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.monitor import Monitor, count_into
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,3 +101,20 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def steps_into(monitor: Monitor) -> Callable[[str, int, int | None], None]:
+    """Turn a monitor into a callback that takes a step's name, the bytes done and, if known, their total."""
+    current, counter = None, None
+
+    def report(step: str, done: int, total: int | None) -> None:
+        nonlocal current, counter
+        monitor.raise_if_stopped()
+        if step != current:
+            if current:
+                monitor.end()
+            monitor.begin(step.capitalize(), total or done, "bytes")
+            current, counter = step, count_into(monitor)
+        counter(done, total or done)
+
+    return report

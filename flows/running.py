@@ -108,12 +108,23 @@ def run_scoring(run_dir: Path, detector: str, device: str) -> None:
 
 def _run_flow(run_dir: Path, call: Callable[[Any], Any]) -> Any:
     """Call a flow with a Prefect server behind it that ends with the call."""
-    from codecfake.flows.server import prefect_server
+    import httpx
 
-    with prefect_server(run_dir / ".prefect"):
-        from codecfake.flows import flows
+    from codecfake.flows.server import drain, prefect_server
 
-        return call(flows)
+    try:
+        with prefect_server(run_dir / ".prefect"):
+            from codecfake.flows import flows
+
+            result = call(flows)
+            drain()
+            return result
+    except httpx.HTTPError as error:
+        raise CodecfakeError(
+            f"the Prefect server of this command does not answer any more: {error}",
+            cause="it was killed, or the machine ran out of memory",
+            next_step="repeat the command; what was published is not done again",
+        ) from error
 
 
 def find_split(run_dir: Path, name: str | None) -> str:
@@ -122,13 +133,14 @@ def find_split(run_dir: Path, name: str | None) -> str:
     Raises:
         CodecfakeError: If there is none of that name, or several and none was named.
     """
-    found = sorted(path.parent.name for path in (run_dir / "splits").glob("[!.]*/splits.json"))
-    current = [split for split in found if ".superseded-" not in split]
-    if name in found:
+    from codecfake.pipeline.splitting import current_splits
+
+    names = [folder.name for folder in current_splits(run_dir)]
+    if name in names:
         return name
-    if name is None and len(current) == 1:
-        return current[0]
-    if not found:
+    if name is None and len(names) == 1:
+        return names[0]
+    if not names:
         raise CodecfakeError(f"{run_dir} has no split yet", next_step=f"codecfake splits {run_dir}")
     what = f"has no split {name!r}" if name else "has several splits"
-    raise CodecfakeError(f"{run_dir} {what}: {', '.join(current)}", next_step="name one of them with --split")
+    raise CodecfakeError(f"{run_dir} {what}: {', '.join(names)}", next_step="name one of them with --split")

@@ -91,7 +91,9 @@ def mark_stale_runs_crashed() -> int:
     return marked
 
 
-def drain(flow_run_ids: Sequence[Any], *, task_runs: int | None = None, limit_seconds: float = 60.0) -> int:
+def drain(
+    flow_run_ids: Sequence[Any] = (), *, task_runs: int | None = None, limit_seconds: float = 60.0
+) -> int:
     """Wait until the server has recorded how the task runs of these flow runs ended.
 
     Prefect sends task states in the background and the server writes 20 to 40 of them per second, so the
@@ -99,7 +101,7 @@ def drain(flow_run_ids: Sequence[Any], *, task_runs: int | None = None, limit_se
     change: after 1 s if every known task run has ended, else after 5 s.
 
     Args:
-        flow_run_ids: Flow runs to wait for.
+        flow_run_ids: Flow runs to wait for; none for all that the server knows.
         task_runs: Number of task runs to expect, where it is known: reaching it ends the wait at once.
         limit_seconds: Longest wait.
 
@@ -110,7 +112,8 @@ def drain(flow_run_ids: Sequence[Any], *, task_runs: int | None = None, limit_se
 
     deadline = time.monotonic() + limit_seconds
     _flush_client_workers(limit_seconds)
-    flows = {"id": {"any_": [str(flow_run_id) for flow_run_id in flow_run_ids]}}
+    named = [str(flow_run_id) for flow_run_id in flow_run_ids]
+    flows = {"id": {"any_": named}} if named else {}
     with get_client(sync_client=True) as client:
 
         def count(**task_filter: Any) -> int:
@@ -152,7 +155,7 @@ def _variables(home: Path, url: str) -> dict[str, str]:
 
 def _console_level() -> dict[str, str]:
     name = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
-    return {name: os.environ.get(name, "WARNING")}
+    return {name: os.environ.get(name, "CRITICAL")}
 
 
 @contextmanager

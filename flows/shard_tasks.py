@@ -39,6 +39,7 @@ def run_as_tasks(
         failures = []
         for future in as_completed(list(names)):
             monitor.raise_if_stopped()
+            future.wait()  # without it the future does not know its final state
             if not future.state.is_completed():
                 failures.append(f"{names[future]}: {future.state.message}")
     except BaseException:

@@ -22,7 +22,6 @@ Report = Callable[[int, int | None], None]
 ATTEMPTS = 6
 BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-CHUNK_BYTES = 1 << 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -65,30 +64,30 @@ def download(
         The hex sha256 of the file.
 
     Raises:
-        CodecfakeError: If no address gives the file, the disk is too small, or the file has another sha256; in
-            the last case the bytes are kept as ``<target>.bad-sha256``.
+        CodecfakeError: If no address gives the file, the disk is too small, or the file has another sha256;
+            in the last case the bytes are kept as ``<target>.bad-sha256``.
     """
     report = report or (lambda _done, _total: None)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _sole_writer(target):
         if target.exists():
             found = _hash_file(target).hexdigest()
-            bad = target
+            file = target
         else:
-            bad = _sibling(target, ".part")
+            file = _sibling(target, ".part")
             found = _collect([url, *mirrors], target, report)
         if sha256 is not None and found != sha256.lower():
             kept = _sibling(target, ".bad-sha256")
-            bad.replace(kept)
+            file.replace(kept)
             _sibling(target, ".part.json").unlink(missing_ok=True)
             raise CodecfakeError(
                 f"{target.name} has sha256 {found}, expected {sha256.lower()}; the bytes are kept as {kept}",
                 cause="the file was damaged on its way, or its publisher replaced it",
                 next_step="run the same command again to download it anew",
             )
-        if bad != target:
-            flush_to_disk(bad)
-            bad.replace(target)
+        if file != target:
+            flush_to_disk(file)
+            file.replace(target)
             flush_to_disk(target.parent)
             _sibling(target, ".part.json").unlink(missing_ok=True)
     return found
@@ -137,7 +136,8 @@ def _continue(client: "httpx.Client", url: str, target: Path, report: Report) ->
         headers |= {"Range": f"bytes={offset}-", "If-Range": known.if_range}
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            sidecar.unlink()  # the part is no part of this file: the next request asks for all of it
+            # The part is no part of this file: the next request asks for all of it.
+            sidecar.unlink(missing_ok=True)
             raise httpx.RemoteProtocolError(f"no bytes from {offset} on")
         response.raise_for_status()
         length = response.headers.get("Content-Length")
@@ -146,7 +146,7 @@ def _continue(client: "httpx.Client", url: str, target: Path, report: Report) ->
             start, _, size = response.headers["Content-Range"].removeprefix("bytes ").partition("/")
             total = int(size) if size.isdigit() else None
             if start.partition("-")[0] != str(offset):
-                sidecar.unlink()
+                sidecar.unlink(missing_ok=True)
                 raise httpx.RemoteProtocolError(f"asked for bytes from {offset} on, got {start}")
         else:
             offset = 0
@@ -156,7 +156,7 @@ def _continue(client: "httpx.Client", url: str, target: Path, report: Report) ->
             etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
             publish_json(sidecar, asdict(Validators(etag, modified, total)))
             report(offset, total)
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            for chunk in response.iter_raw():  # as they come: a chunk size would lose the last ones
                 file.write(chunk)
                 digest.update(chunk)
                 offset += len(chunk)
@@ -192,7 +192,8 @@ def _check_free_space(target: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(target.parent).free
     if needed_bytes > free_bytes:
         raise CodecfakeError(
-            f"{target.name} needs {needed_bytes / 1e9:.1f} GB more, {target.parent} has {free_bytes / 1e9:.1f} GB",
+            f"{target.name} needs {needed_bytes / 1e9:.1f} GB more, "
+            f"{target.parent} has {free_bytes / 1e9:.1f} GB",
             next_step="free some space, or choose a folder on another disk",
         )
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Policy = Literal["published", "speaker-disjoint"]
 TREE_NAME = "Codecfake"
+SPLITS_FOLDER = "splits"
+SUPERSEDED = ".superseded-"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def make_split(
     if not table.num_rows:
         raise CodecfakeError(f"{name} would be empty: it has a place for none of the built files")
     head["input_digest"] = _digest_inputs(head, codecs, table)
-    folder = run_dir / "splits" / name
+    folder = run_dir / SPLITS_FOLDER / name
     existing = _read_summary(folder)
     if existing.get("input_digest") == head["input_digest"]:
         report(f"{name} is already up to date")
@@ -132,6 +134,12 @@ def make_split(
     publish_json(work_dir / "splits.json", summary)
     superseded = _publish_folder(work_dir, folder)
     return SplitReport(name, folder, True, summary, replace(tree, folder=folder / TREE_NAME), superseded)
+
+
+def current_splits(run_dir: Path) -> list[Path]:
+    """Folders of the published splits of a run, without the superseded ones."""
+    found = sorted(path.parent for path in (run_dir / SPLITS_FOLDER).glob("[!.]*/splits.json"))
+    return [folder for folder in found if SUPERSEDED not in folder.name]
 
 
 def _digest_labels(folder: Path) -> str:
@@ -162,7 +170,7 @@ def _publish_folder(work_dir: Path, folder: Path) -> Path | None:
     superseded = None
     if folder.exists():
         number = 1
-        while (superseded := folder.with_name(f"{folder.name}.superseded-{number}")).exists():
+        while (superseded := folder.with_name(f"{folder.name}{SUPERSEDED}{number}")).exists():
             number += 1
         folder.rename(superseded)
     work_dir.rename(folder)

@@ -32,50 +32,45 @@ def fetch_hub_file(
         CodecfakeError: If the file is neither cached nor to be had, or has another sha256.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
-    what = f"{repo}/{filename} at {revision}"
     cached = try_to_load_from_cache(repo, filename, cache_dir=cache_dir, revision=revision)
     if isinstance(cached, str):
         path = Path(cached)
+        kept_by_hub = path.resolve().name  # the cache names the bytes as the hub does
     else:
-        try:
-            path = Path(
-                hf_hub_download(
-                    repo, filename, revision=revision, cache_dir=cache_dir, etag_timeout=ANSWER_SECONDS
-                )
-            )
-        except (OSError, RuntimeError, _transport_error()) as error:
-            raise CodecfakeError(
-                f"{what} is not in the local cache and could not be downloaded ({_first_line(error)})",
-                cause=_cause(error),
-                next_step="use the small networks that come with codecfake: --weights mini; or give a folder "
-                "that holds the checkpoint: --weights PATH",
-            ) from error
-    expected = sha256.lower() if sha256 else _hub_sha256(repo, filename, revision, path)
+        path, kept_by_hub = _download(repo, filename, revision, cache_dir)
+    expected = sha256.lower() if sha256 else kept_by_hub
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected and found != expected:
+    if _is_sha256(expected) and found != expected:
         raise CodecfakeError(
-            f"{what} has sha256 {found}, expected {expected}",
+            f"{repo}/{filename} at {revision} has sha256 {found}, expected {expected}",
             cause="the cached file is damaged, or the repository was changed",
             next_step=f"remove {path.resolve()} and run the same command again",
         )
     return path
 
 
-def _hub_sha256(repo: str, filename: str, revision: str, path: Path) -> str | None:
-    """The sha256 that the hub keeps of a large file; the cache names the bytes after it."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+def _download(repo: str, filename: str, revision: str, cache_dir: Path | None) -> tuple[Path, str]:
+    """Download a file; also return what the hub names its bytes after: of large files, their sha256."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    name = path.resolve().name
-    if not _is_sha256(name):  # a small file, or a cache without links
-        try:
-            url = hf_hub_url(repo, filename, revision=revision)
-            name = get_hf_file_metadata(url, timeout=ANSWER_SECONDS).etag or ""
-        except (OSError, RuntimeError, _transport_error()):
-            return None
-    return name if _is_sha256(name) else None
+    try:
+        # Asked first, because the download itself tries an absent network for 24 s.
+        about = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), timeout=ANSWER_SECONDS)
+        path = hf_hub_download(
+            repo, filename, revision=revision, cache_dir=cache_dir, etag_timeout=ANSWER_SECONDS
+        )
+    except (OSError, RuntimeError, _transport_error()) as error:
+        raise CodecfakeError(
+            f"{repo}/{filename} at {revision} is not in the local cache and could not be downloaded "
+            f"({_first_line(error)})",
+            cause=_cause(error),
+            next_step="use the small networks that come with codecfake: --weights mini; or give a folder "
+            "that holds the checkpoint: --weights PATH",
+        ) from error
+    return Path(path), about.etag or ""
 
 
 def _is_sha256(text: str) -> bool:
@@ -83,24 +78,22 @@ def _is_sha256(text: str) -> bool:
 
 
 def _transport_error() -> type[Exception]:
-    """The base of all errors of the HTTP library that the hub client uses; its releases use different ones."""
+    """The base of all errors of the HTTP library under the hub client; its releases use different ones."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    bases = [base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
-    return bases[0] if bases else HfHubHTTPError
+    return next((base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"), HfHubHTTPError)
 
 
 def _cause(error: Exception) -> str:
+    from huggingface_hub import errors
     from huggingface_hub.constants import is_offline_mode
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    missing = (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError)
     if is_offline_mode():
         return "HF_HUB_OFFLINE is set, so nothing is downloaded"
-    if isinstance(error, missing) and not isinstance(error, LocalEntryNotFoundError):
+    missing = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
+    if isinstance(error, missing):
         return "the repository, the revision or the file does not exist, or needs a login"
-    return "no connection to huggingface.co: no network, or a proxy that is not in HTTPS_PROXY; HF_HUB_OFFLINE is not set"
+    return "no network, or a proxy that HTTPS_PROXY does not name (HF_HUB_OFFLINE is not set)"
 
 
 def _first_line(error: Exception) -> str:

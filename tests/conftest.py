@@ -1,8 +1,21 @@
 """Fixtures that several test modules share."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+import outside_codec
+import speech
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_per_network() -> None:
+    """Small networks run faster on one thread, above all beside other work."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +25,38 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder with real test clips is not beside this checkout")
     return folder
+
+
+@dataclass(frozen=True)
+class Corpora:
+    vctk: Path
+    aishell3: Path
+
+    @property
+    def options(self) -> list[str]:
+        return ["--vctk", str(self.vctk), "--aishell3", str(self.aishell3)]
+
+
+@pytest.fixture(scope="session")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
+    """Twelve VCTK and nine AISHELL-3 utterances; tests must not change them."""
+    folder = tmp_path_factory.mktemp("corpora")
+    return Corpora(speech.write_vctk(folder / "vctk"), speech.write_aishell3(folder / "aishell3"))
+
+
+@dataclass(frozen=True)
+class OutsideCodec:
+    site: Path
+    weights: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.site)}
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OutsideCodec:
+    """The codec X1 of another package, installed for this test."""
+    site, weights = outside_codec.install(tmp_path / "outside")
+    monkeypatch.syspath_prepend(site)
+    return OutsideCodec(site, weights)

@@ -305,6 +305,7 @@ def test_the_report_of_the_real_clips(shared):
     aishell3, vctk = report.corpora
     assert (vctk.recordings, vctk.published, vctk.speakers, vctk.published_speakers) == (28, 44_455, 6, 110)
     assert (aishell3.recordings, aishell3.published, aishell3.published_speakers) == (15, 88_035, 218)
+    assert (vctk.codecfake, aishell3.codecfake) == (44_242, 88_035)
     assert vctk.sample_rates == {16_000: 28}
     assert report.quarantined == ()
     assert report.notes == {"16000 Hz": 28}

@@ -1,4 +1,6 @@
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,30 @@ def ignore(line: str) -> None:
     pass
 
 
+DETECTOR = Path("detectors") / "mel-lcnn-seed0"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep these small networks off the other cores, where waiting costs more than it brings."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = make_run(tmp_path_factory.mktemp("scoring") / "run", train=2, dev=2, evaluation=2)
+    train(run_dir, SPLIT, run_dir / DETECTOR, TrainConfig(epochs=1, batch_size=4), "cpu", ignore)
+    return run_dir
+
+
 @pytest.fixture
-def trained(tmp_path: Path) -> tuple[Path, Path]:
-    run_dir = make_run(tmp_path / "run", train=2, dev=2, evaluation=2)
-    detector_dir = run_dir / "detectors" / "mel-lcnn-seed0"
-    train(run_dir, SPLIT, detector_dir, TrainConfig(epochs=1, batch_size=4), "cpu", ignore)
-    return run_dir, detector_dir
+def trained(trained_once: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A run folder of its own for every test, and the detector in it."""
+    run_dir = shutil.copytree(trained_once, tmp_path / "run")
+    return run_dir, run_dir / DETECTOR
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

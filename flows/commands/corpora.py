@@ -36,10 +36,14 @@ def fetch(
     out: Annotated[Path, typer.Option(help="Folder to download and unpack into.")],
 ) -> None:
     """Download and unpack a corpus; repeat the command to go on where it stopped."""
+    from codecfake.flows.progress import steps_into
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import say
-    from codecfake.pipeline.corpora_fetch import fetch_corpus
+    from codecfake.pipeline.corpora_fetch import describe_fetch, fetch_corpus
 
+    out = out.absolute()
+    for line in describe_fetch(name, out):
+        say(line)
     with monitored() as monitor:
-        folder = fetch_corpus(name, out.absolute(), monitor)
+        folder = fetch_corpus(name, out, steps_into(monitor))
     say(f"Next: codecfake corpora check --{name} {folder}")

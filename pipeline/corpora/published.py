@@ -31,6 +31,10 @@ AISHELL_3 = PublishedCorpus(
 )
 
 
+CODECFAKE_RECORDINGS = {"vctk": 44_242, "aishell3": 88_035}
+"""How many recordings of each corpus the published Codecfake was made from."""
+
+
 def published_corpus(corpus: str, version: str) -> PublishedCorpus | None:
     """Find the published count; None where none was published (the second microphone of VCTK 0.92)."""
     if corpus == "aishell3":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codecfake.pipeline.corpora.listing import CorpusListing, Finding
 from codecfake.pipeline.corpora.naming import name_problem
-from codecfake.pipeline.corpora.published import explain_count, published_corpus
+from codecfake.pipeline.corpora.published import CODECFAKE_RECORDINGS, explain_count, published_corpus
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ class CorpusSummary:
         transcripts: Number of usable recordings with a transcript.
         genders: Number of speakers by gender.
         published: Published number of recordings, None if there is none.
+        published_speakers: Published number of speakers, None if there is none.
+        codecfake: Number of recordings of the corpus in the published Codecfake.
         meaning: What a difference to it means.
     """
 
@@ -44,6 +46,7 @@ class CorpusSummary:
     genders: dict[str, int]
     published: int | None
     published_speakers: int | None
+    codecfake: int
     meaning: str
     findings: tuple[Finding, ...]
 
@@ -157,6 +160,7 @@ class CorporaReport:
                 "folder": summary.root,
                 "recordings": f"{summary.recordings:,}",
                 "published": f"{summary.published:,}" if summary.published else "-",
+                "in Codecfake": f"{summary.codecfake:,}",
                 "what that means": summary.meaning,
                 "misnamed": f"{summary.misnamed:,}",
                 "usable": f"{summary.usable:,}",
@@ -191,6 +195,7 @@ def _summarise(listing: CorpusListing, rows: Sequence[dict[str, Any]]) -> Corpus
         genders=dict(sorted(Counter(genders.values()).items())),
         published=published.recordings if published else None,
         published_speakers=published.speakers if published else None,
+        codecfake=CODECFAKE_RECORDINGS[listing.corpus],
         meaning=explain_count(listing.corpus, listing.version, len(named)),
         findings=listing.findings,
     )

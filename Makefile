@@ -1,0 +1,34 @@
+# Everything a newcomer types. PYTHON and TORCH may be set: make demo PYTHON=python3.12 TORCH=torch
+PYTHON ?= python3
+# Named exactly, so that a local build (a CPU wheel, say) is taken where pip is told of one.
+TORCH ?= torch==2.13.0
+DEMO ?= codecfake-demo
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test lint bench
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable ".[demo,test]"
+	touch $(READY)
+
+demo: $(READY)  ## Rebuild a small dataset from synthetic corpora, train a detector, print its EER table.
+	$(BIN)/codecfake demo --out $(DEMO)
+
+test: $(READY) lint  ## Run the tests.
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Check style.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)  ## Measure again what the README states.
+	$(BIN)/python benchmarks/resynthesis.py
+	$(BIN)/python benchmarks/splits_full_scale.py
+	$(BIN)/python benchmarks/prefect_overhead.py

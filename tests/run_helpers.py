@@ -1,0 +1,60 @@
+"""Building run folders in tests, in this process or in one that may be killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from codecfake.pipeline import shards
+from codecfake.pipeline.build import BuildReport, build
+from codecfake.pipeline.config import RunConfig, make_config
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.scheduling import run_in_threads
+
+SMALL_SHARDS = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from codecfake.pipeline import shards
+shards.MINIMUM_UTTERANCES, shards.MAXIMUM_UTTERANCES = 4, 6
+from codecfake.flows.cli import main
+main()
+"""
+"""The command, with shards small enough that a few utterances make several."""
+
+
+def cut_small_shards(monkeypatch) -> None:
+    monkeypatch.setattr(shards, "MINIMUM_UTTERANCES", 4)
+    monkeypatch.setattr(shards, "MAXIMUM_UTTERANCES", 6)
+
+
+def settings(corpora, outside, out: Path, **changes) -> RunConfig:
+    """Configuration of a run with the outside codec."""
+    given = {"vctk": corpora.vctk, "aishell3": corpora.aishell3, "out": out, "codecs": "X1", "device": "cpu"}
+    return make_config(given | {"weights": str(outside.weights)} | changes)
+
+
+def build_here(config: RunConfig, monitor: Monitor | None = None) -> BuildReport:
+    return build(config, monitor or Monitor(), run_in_threads)
+
+
+def start_command(*arguments: object, environment: dict[str, str]) -> subprocess.Popen:
+    """Start ``codecfake`` with small shards, in a process group of its own."""
+    command = [sys.executable, "-c", SMALL_SHARDS, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+
+def run_command(*arguments: object, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    process = start_command(*arguments, environment=environment)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def manifest(run_dir: Path, split: str = "published-seed0") -> list[dict]:
+    return pq.read_table(run_dir / "splits" / split / "manifest.parquet").to_pylist()
+
+
+def tree(folder: Path) -> list[str]:
+    """Every file below a folder, as sorted relative paths."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

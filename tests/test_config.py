@@ -1,0 +1,57 @@
+"""Settings are checked, explained, saved and read back."""
+
+from pathlib import Path
+
+import pytest
+
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.config import make_config, read_settings, save_config, saved_config
+
+
+def test_a_yaml_and_a_toml_file_describe_the_same_run(tmp_path):
+    (tmp_path / "run.yaml").write_text("vctk: corpora/vctk\nout: run\ncodecs: [F07, F04]\nlimit: 5\n")
+    (tmp_path / "run.toml").write_text(
+        'vctk = "corpora/vctk"\nout = "run"\ncodecs = ["F07", "F04"]\nlimit = 5\n'
+    )
+    first, second = (make_config(read_settings(tmp_path / name)) for name in ("run.yaml", "run.toml"))
+    assert first == second
+    assert first.vctk == tmp_path / "corpora" / "vctk"
+    assert (first.codecs, first.limit, first.sample_rate) == (("F07", "F04"), 5, 16_000)
+
+
+def test_a_saved_configuration_survives_moving_the_run_folder(tmp_path):
+    config = make_config({"vctk": tmp_path / "vctk", "out": tmp_path / "run", "codecs": "dac-44khz-8kbps"})
+    assert config.codecs == ("F07",)
+    save_config(config)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert saved_config(tmp_path / "moved") == config.model_copy(update={"out": tmp_path / "moved"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"vtck": "x"}, "unknown setting 'vtck', did you mean 'vctk'"),
+        ({"sample_rate": 100}, 'sample_rate: must be "native" or between 8000 and 192000 Hz'),
+        ({"sample_rate": "fast"}, "sample_rate"),
+        ({"codecs": ["F04", "F4"]}, "there is no codec 'F4'; did you mean F04"),
+        ({"limit": 0}, "limit"),
+        ({"microphone": "mic3"}, "microphone"),
+        ({"device": "tpu"}, "device: must be auto, cpu or cuda"),
+        ({"vctk": None}, "no corpus given"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(CodecfakeError, match=message.replace("(", "\\(")):
+        make_config({"vctk": Path("vctk"), "out": Path("run")} | settings)
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "just words", "vctk: [unclosed", "\x00"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(CodecfakeError, match=r"run\.yaml"):
+        read_settings(tmp_path / "run.yaml")
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    with pytest.raises(CodecfakeError, match="is no run folder"):
+        saved_config(tmp_path)

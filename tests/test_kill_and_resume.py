@@ -1,0 +1,87 @@
+"""SIGKILL at random moments, then the same command again: the same dataset, and nothing done twice."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from run_helpers import manifest, run_command, start_command, tree
+
+KILLS = 10
+pytestmark = pytest.mark.slow
+
+
+def published(run_dir: Path) -> dict[Path, int]:
+    """Modification time of the record of every published shard."""
+    records = (run_dir / "shards").glob("*/[!.]*/shard.json")
+    return {path: path.stat().st_mtime_ns for path in records}
+
+
+def test_ten_kills_at_random_moments_end_in_the_undisturbed_dataset(corpora, outside, tmp_path):
+    (outside.site / "outside_codec.py").write_text(
+        "import time\n"
+        + (outside.site / "outside_codec.py")
+        .read_text()
+        .replace("        import torch\n", "        import torch\n\n        time.sleep(0.03)\n", 1)
+    )
+    build = ["build", *corpora.options, "--codecs", "X1", "--weights", outside.weights, "--no-prefect"]
+    began = time.monotonic()
+    undisturbed = run_command(*build, "--out", tmp_path / "calm", environment=outside.environment)
+    seconds = time.monotonic() - began
+    assert undisturbed.returncode == 0, undisturbed.stderr
+
+    run, rng = tmp_path / "run", random.Random(0)
+    seen: dict[Path, int] = {}
+    unfinished = 0
+    for _ in range(KILLS):
+        process = start_command(*build, "--out", run, environment=outside.environment)
+        time.sleep(rng.uniform(0.1, 1.1) * seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        unfinished += process.returncode == -signal.SIGKILL
+        now = published(run)
+        assert seen.items() <= now.items(), "a published shard was redone or lost"
+        seen = now
+    assert unfinished >= KILLS // 2
+    final = run_command(*build, "--out", run, environment=outside.environment)
+    assert final.returncode == 0, final.stderr
+    assert seen.items() <= published(run).items()
+    assert manifest(run) == manifest(tmp_path / "calm")
+    assert [file for file in tree(run) if "/.tmp-" not in file] == tree(tmp_path / "calm")
+    assert not list((run / "shards").glob("*/.tmp-*"))
+    verified = run_command("verify", run, environment=outside.environment)
+    assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(corpora, outside, tmp_path, number):
+    (outside.site / "outside_codec.py").write_text(
+        "import time\n"
+        + (outside.site / "outside_codec.py")
+        .read_text()
+        .replace("        import torch\n", "        import torch\n\n        time.sleep(0.5)\n", 1)
+    )
+    build = [
+        "build",
+        *corpora.options,
+        "--codecs",
+        "X1",
+        "--weights",
+        outside.weights,
+        "--out",
+        tmp_path / "run",
+    ]
+    process = start_command(*build, environment=outside.environment)
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "run" / "shards").glob("X1/.tmp-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    began = time.monotonic()
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130, err
+    assert "the same command goes on from there" in err
+    assert "Traceback" not in err

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from codecfake.codec_adapters.training import TrainingDivergedError, TrainingProgress, TrainingSettings, train_codec
+from codecfake.codec_adapters.training_losses import ReconstructionLoss
+from codecfake.codec_adapters.training_quantizers import trainable_quantizer
+from torch import nn
+
+SETTINGS = TrainingSettings(steps=40, warmup_steps=20, batch_size=2, crop_samples=2560, averaging=0.9, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(architecture: str) -> nn.Module:
+    from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
+
+    torch.manual_seed(1)
+    if architecture == "encodec":
+        return EncodecModel(
+            EncodecConfig(
+                sampling_rate=16_000,
+                target_bandwidths=[2.0],
+                num_filters=4,
+                hidden_size=8,
+                upsampling_ratios=[8, 4],
+                codebook_size=16,
+                num_lstm_layers=1,
+            )
+        )
+    return DacModel(
+        DacConfig(
+            sampling_rate=16_000,
+            encoder_hidden_size=4,
+            decoder_hidden_size=16,
+            downsampling_ratios=[4, 8],
+            n_codebooks=2,
+            codebook_size=16,
+            codebook_dim=4,
+        )
+    )
+
+
+def tones() -> list[np.ndarray]:
+    seconds = np.arange(16_000) / 16_000
+    return [
+        (0.3 * np.sin(2 * np.pi * pitch * seconds) * (1 + np.sin(9 * seconds))).astype(np.float32)
+        for pitch in (110, 180, 260, 400)
+    ]
+
+
+@pytest.mark.parametrize("architecture", ["encodec", "dac"])
+def test_the_loss_falls_and_a_seeded_run_repeats_itself(architecture: str) -> None:
+    first, second = tiny(architecture), tiny(architecture)
+    losses = train_codec(first, tones(), SETTINGS)
+    assert train_codec(second, tones(), SETTINGS) == losses
+    assert len(losses) == 40
+    assert np.mean(losses[15:20]) < 0.85 * np.mean(losses[:3])
+    assert not first.training
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("architecture", ["encodec", "dac"])
+def test_the_library_quantises_as_the_training_did(architecture: str) -> None:
+    model = tiny(architecture)
+    train_codec(model, tones(), SETTINGS)
+    wave = torch.from_numpy(tones()[1][None, None, :5120])
+    with torch.no_grad():
+        latents = model.encoder(wave)
+        expected, _ = trainable_quantizer(model, seed=0)(latents)
+        if architecture == "encodec":
+            codes = model.encode(wave, bandwidth=2.0).audio_codes[0].transpose(0, 1)
+            found = model.quantizer.decode(codes)
+        else:
+            codes = model.encode(wave).audio_codes
+            found = model.encode(wave).quantized_representation
+    assert codes.unique().numel() > 2
+    # the wrapper moves its codebooks after use, so the second look sees them a hundredth of the way further
+    assert (found - expected).abs().mean() < 0.05 * latents.abs().mean()
+
+
+def test_training_goes_on_from_a_trained_network_without_a_new_start() -> None:
+    model = tiny("dac")
+    train_codec(model, tones(), SETTINGS)
+    seen: list[TrainingProgress] = []
+    settings = TrainingSettings(steps=3, batch_size=2, crop_samples=2560, learning_rate=1e-5)
+    train_codec(model, tones(), settings, on_step=lambda progress, _average: seen.append(progress))
+    assert [progress.step for progress in seen] == [1, 2, 3]
+    assert all(progress.quantised for progress in seen)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+    model = tiny("encodec")
+    with pytest.raises(TrainingDivergedError, match="the loss is nan at step 0"):
+        train_codec(model, [np.full(8000, np.nan, dtype=np.float32)], SETTINGS)
+
+
+def test_the_loss_of_equal_waves_is_zero() -> None:
+    loss = ReconstructionLoss(16_000)
+    wave = torch.from_numpy(np.stack(tones()))[:, None, :4096]
+    assert loss(wave, wave).item() == 0
+    assert loss(torch.zeros_like(wave), wave).item() > loss(0.9 * wave, wave).item() > 0
