@@ -1,6 +1,7 @@
 """The `codecfake` command: every function of the product, with one example each."""
 
 import errno
+import os
 import signal
 import sys
 from typing import Any
@@ -54,6 +55,8 @@ def main() -> None:
     from codecfake.manifests.errors import CodecfakeError
     from codecfake.pipeline.monitor import Stopped
 
+    # Idle network threads would else spin, and take the cores from whatever runs beside.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         app()

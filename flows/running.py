@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from codecfake.flows.progress import ConsoleMonitor
 from codecfake.manifests.errors import CodecfakeError
-from codecfake.pipeline.monitor import Stopped, listening
+from codecfake.pipeline.monitor import Stopped, current_monitor, listening
 
 if TYPE_CHECKING:
     from codecfake.detector.evaluation import Evaluation
@@ -113,9 +113,10 @@ def _run_flow(run_dir: Path, call: Callable[[Any], Any]) -> Any:
     from codecfake.flows.server import drain, prefect_server
 
     try:
-        with prefect_server(run_dir / ".prefect"):
+        with prefect_server(run_dir / ".prefect") as url:
             from codecfake.flows import flows
 
+            current_monitor().say(f"Prefect shows this run at {url.removesuffix('/api')}")
             result = call(flows)
             drain()
             return result

@@ -1,5 +1,6 @@
 """What a person reads when a command has ended."""
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,11 +110,11 @@ def show_evaluation(evaluation: "Evaluation") -> None:
             f"{result.accuracy_percent:.2f}",
             f"{result.false_positive_percent:.2f}",
             f"{result.false_negative_percent:.2f}",
-            *(getattr(result.confusion, name) for name in ("tp", "fn", "fp", "tn")),
+            *astuple(result.confusion),
         )
         for result in (evaluation.dev, *evaluation.conditions, evaluation.pooled)
     ]
-    columns = ("condition", "real", "fake", "EER %", "accuracy %", "FPR %", "FNR %", "TP", "FN", "FP", "TN")
+    columns = ("part", "real", "fake", "EER %", "acc. %", "FPR %", "FNR %", "TP", "FN", "FP", "TN")
     show_table(f"{evaluation.detector} on {evaluation.split}", columns, rows)
     say(f"Mean EER over the conditions: {evaluation.mean_eer_percent:.3f} %")
     say(

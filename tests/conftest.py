@@ -4,9 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 import outside_codec
+import pytest
 import speech
 
 

@@ -74,7 +74,12 @@ def test_audio_is_of_the_original_kind(corpora: Path) -> None:
     for pattern, rate, container in (("*.flac", 48_000, "FLAC"), ("*.wav", 44_100, "WAV")):
         for path in corpora.rglob(pattern):
             found = soundfile.info(path)
-            assert (found.samplerate, found.channels, found.format, found.subtype) == (rate, 1, container, "PCM_16")
+            assert (found.samplerate, found.channels, found.format, found.subtype) == (
+                rate,
+                1,
+                container,
+                "PCM_16",
+            )
             assert 1.5 < found.duration < 6
 
 

@@ -39,7 +39,7 @@ def test_a_layer_imports_only_what_lies_below(layer):
 
 def test_the_command_line_imports_nothing_heavy():
     heavy = ("torch", "transformers", "pyarrow", "prefect", "pydantic", "numpy", "soundfile")
-    code = "import sys; import codecfake.flows.cli; print([m for m in %r if m in sys.modules])" % (heavy,)
+    code = f"import sys; import codecfake.flows.cli; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 

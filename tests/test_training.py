@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from codecfake.codec_adapters.training import TrainingDivergedError, TrainingProgress, TrainingSettings, train_codec
+from codecfake.codec_adapters.training import (
+    TrainingDivergedError,
+    TrainingProgress,
+    TrainingSettings,
+    train_codec,
+)
 from codecfake.codec_adapters.training_losses import ReconstructionLoss
 from codecfake.codec_adapters.training_quantizers import trainable_quantizer
 from torch import nn

@@ -21,9 +21,8 @@ def train(
     from codecfake.flows.running import find_split, run_training
     from codecfake.flows.summaries import say
 
-    run = run.absolute()
-    training = options.given(epochs=epochs, batch_size=batch_size, seed=seed)
-    result = run_training(run, find_split(run, split), name, training, device, use_prefect=not no_prefect)
+    folder, training = run.absolute(), options.given(epochs=epochs, batch_size=batch_size, seed=seed)
+    result = run_training(folder, find_split(run, split), name, training, device, use_prefect=not no_prefect)
     say(
         f"Best epoch {result.best_epoch}: dev loss {result.best_dev_loss:.4f}, "
         f"dev EER {result.best_dev_eer_percent:.3f} %. Detector: {result.detector_dir}"
@@ -40,8 +39,7 @@ def score(
     from codecfake.flows.running import run_scoring
     from codecfake.flows.summaries import say
 
-    run = run.absolute()
-    run_scoring(run, name, device)
+    run_scoring(run.absolute(), name, device)
     say(f"Scores: {run / 'detectors' / name / 'scores'}. Next: codecfake evaluate {run} --name {name}")
 
 
@@ -53,8 +51,7 @@ def evaluate(
     from codecfake.flows.summaries import show_evaluation
     from codecfake.flows.tables import show_json
 
-    run = run.absolute()
-    result = evaluate_detector(run, run / "detectors" / name)
+    result = evaluate_detector(run.absolute(), run.absolute() / "detectors" / name)
     if json:
         show_json(result.to_json())
     else:
