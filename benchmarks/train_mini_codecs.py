@@ -16,11 +16,12 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from codecfake.codec_adapters.training import TrainingProgress, TrainingSettings, train_codec
 from pystoi import stoi
 from safetensors.torch import load_file, save_file
 from torch import nn
 from training_speech import invent_speech
+
+from codecfake.codec_adapters.training import TrainingProgress, TrainingSettings, train_codec
 
 ARCHITECTURES = {"F04": "encodec", "F07": "dac"}
 CONFIGS = {
@@ -44,8 +45,8 @@ CONFIGS = {
 }
 HOP_LENGTHS = {"encodec": 320, "dac": 512}
 TRAINING = {
-    "encodec": {"crop_samples": 9600, "batch_size": 8, "warmup_steps": 400},
-    "dac": {"crop_samples": 8192, "batch_size": 6, "warmup_steps": 800},
+    "encodec": {"crop_samples": 9600, "batch_size": 5, "warmup_steps": 2400},
+    "dac": {"crop_samples": 8192, "batch_size": 5, "warmup_steps": 1800},
 }
 STOI_RATE = 16_000
 CHECKPOINT_SECONDS = 240.0
@@ -110,10 +111,14 @@ def save_checkpoint(model: nn.Module, path: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", choices=ARCHITECTURES)
     parser.add_argument("--minutes", type=float, default=math.inf, help="wall-clock limit of the training")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="number of steps; reproduces a finished run")
+    parser.add_argument(
+        "--steps", type=int, default=1_000_000, help="number of steps; reproduces a finished run"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--validate", type=Path, nargs=2, metavar=("VCTK", "AISHELL3"))
     parser.add_argument("--speech-minutes", type=float, default=30)
@@ -129,7 +134,10 @@ def main() -> None:
     speech = invent_speech(arguments.speech_minutes * 60, rate, seed=arguments.seed)
     clips = {"espeak": invent_speech(60, rate, seed=arguments.seed + 1)}
     if arguments.validate:
-        clips |= {"en": read_clips(arguments.validate[0], rate), "zh": read_clips(arguments.validate[1], rate)}
+        clips |= {
+            "en": read_clips(arguments.validate[0], rate),
+            "zh": read_clips(arguments.validate[1], rate),
+        }
     steps_before, minutes_before = 0, 0.0
     if arguments.start:
         weights = {name: tensor.float() for name, tensor in load_file(arguments.start).items()}
@@ -137,7 +145,10 @@ def main() -> None:
         card = json.loads(arguments.start.with_suffix(".json").read_text(encoding="utf-8"))
         steps_before, minutes_before = card["steps"], card["minutes"]
     seconds_of_speech = round(sum(wave.size for wave in speech) / rate, 1)
-    print(f"{arguments.name}: {seconds_of_speech} s of speech, {model.num_parameters() / 1e6:.2f} M parameters", flush=True)
+    print(
+        f"{arguments.name}: {seconds_of_speech} s of speech, {model.num_parameters() / 1e6:.2f} M parameters",
+        flush=True,
+    )
     path = arguments.out / f"{arguments.name}.safetensors"
     recent: list[float] = []
     last_saved = time.monotonic()
@@ -165,7 +176,9 @@ def main() -> None:
         nonlocal last_saved
         recent.append(progress.loss)
         if progress.step % 100 == 0:
-            print(f"step {progress.step} {progress.seconds:.0f} s loss {np.mean(recent[-100:]):.4f}", flush=True)
+            print(
+                f"step {progress.step} {progress.seconds:.0f} s loss {np.mean(recent[-100:]):.4f}", flush=True
+            )
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS and progress.quantised:
             publish(average, progress.step, progress.seconds)
             last_saved = time.monotonic()

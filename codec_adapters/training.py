@@ -16,6 +16,14 @@ from torch import nn
 from codecfake.codec_adapters.training_losses import ReconstructionLoss
 from codecfake.codec_adapters.training_quantizers import trainable_quantizer
 
+WARMUP_WEIGHTS = (2.0, 0.15)
+"""Of the wave's and the spectra's distance. Spectra weigh little until the wave is there: a network that finds their
+magnitudes first never finds the phases, and stays at a STOI of 0.5-0.6."""
+
+
+PLAIN_LEVEL = 0.1
+"""Root mean square of the crops that begin the warm-up."""
+
 
 class TrainingDivergedError(ArithmeticError):
     """The loss is not a finite number any more."""
@@ -107,19 +115,23 @@ def train_codec(
         if elapsed > settings.seconds:
             break
         if step == warmup_steps and not quantizer.is_initialised():
+            draw.varied = True
             quantizer.initialise(_latents(model, draw, vectors=24_000))
             average.load_state_dict(model.state_dict())
         quantised = step >= warmup_steps
         factor = _rate_factor(step, max(step / settings.steps, elapsed / settings.seconds))
         for group, rate in zip(optimizer.param_groups, peak_rates, strict=True):
             group["lr"] = rate * factor
+        draw.varied = step >= warmup_steps // 2
         wave = draw()
         latents = model.encoder(wave)
         loss = torch.zeros(())
         if quantised:
             latents, commitment = quantizer(latents)
             loss = settings.commitment_weight * commitment
-        loss = loss + loss_function(model.decoder(latents), wave)
+        wave_weight, spectral_weight = (2.0, 1.0) if quantised else WARMUP_WEIGHTS
+        wave_loss, spectral_loss = loss_function(model.decoder(latents), wave)
+        loss = loss + wave_weight * wave_loss + spectral_weight * spectral_loss
         if not torch.isfinite(loss):
             model.load_state_dict(average.state_dict())
             raise TrainingDivergedError(f"the loss is {loss.item()} at step {step}")
@@ -144,6 +156,7 @@ class _CropDrawer:
     """
 
     def __init__(self, waves: list[np.ndarray], settings: TrainingSettings, rng: np.random.Generator) -> None:
+        self.varied = False  # plain speech of one level until the wave is there, which comes sooner so
         self._waves = waves
         self._samples = settings.crop_samples
         self._batch_size = settings.batch_size
@@ -153,7 +166,9 @@ class _CropDrawer:
 
     def __call__(self) -> torch.Tensor:
         """Draw a batch, shape (B, 1, T)."""
-        return torch.from_numpy(np.stack([self._vary(self._crop()) for _ in range(self._batch_size)]))[:, None]
+        return torch.from_numpy(np.stack([self._vary(self._crop()) for _ in range(self._batch_size)]))[
+            :, None
+        ]
 
     def _crop(self) -> np.ndarray:
         for _ in range(4):  # a pause is redrawn, but not for ever: codecs must do silence, too
@@ -166,6 +181,8 @@ class _CropDrawer:
 
     def _vary(self, wave: np.ndarray) -> np.ndarray:
         rng = self._rng
+        if not self.varied:
+            return wave * (PLAIN_LEVEL / max(float(np.sqrt(np.mean(np.square(wave)))), PLAIN_LEVEL / 10))
         if rng.random() < 0.15:
             wave = wave + rng.uniform(0.1, 0.7) * self._crop()
         spectrum = np.fft.rfft(wave, 2 * wave.size)
@@ -181,10 +198,12 @@ class _CropDrawer:
         if rng.random() < 0.8:
             noise = rng.standard_normal(wave.size)
             if rng.random() < 0.5:
-                noise = np.fft.irfft(np.fft.rfft(noise) * _random_equaliser(wave.size // 2 + 1, rng), wave.size)
+                noise = np.fft.irfft(
+                    np.fft.rfft(noise) * _random_equaliser(wave.size // 2 + 1, rng), wave.size
+                )
             wave = wave + noise * level * 10 ** rng.uniform(-3.0, -0.9)
         peak = np.abs(wave).max() + 1e-5
-        return (wave * (10 ** rng.uniform(-1.2, -0.05) / max(peak, 0.02))).astype(np.float32)
+        return (wave * (10 ** rng.uniform(-0.9, -0.05) / max(peak, 0.02))).astype(np.float32)
 
 
 def _random_equaliser(bins: int, rng: np.random.Generator) -> np.ndarray:
@@ -201,15 +220,22 @@ def _rate_factor(step: int, progress: float) -> float:
 
 @torch.no_grad()
 def _initialise_from_data(model: nn.Module, wave: torch.Tensor) -> None:
-    """Scale every convolution to unit output on real speech: deep stacks do not move for long otherwise."""
+    """Give every convolution centred channels and unit deviation over real speech.
+
+    Deep stacks do not move for long otherwise; without the centring, what a channel does over time drowns, layer by
+    layer, in the means that the activations leave. One scale serves all channels of a layer: a scale of its own
+    would turn a channel that answers to next to nothing into an amplifier of noise.
+    """
 
     def rescale(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        deviation = output.std().clamp_min(1e-6) / (0.1 if module is last else 1.0)
-        if hasattr(module, "parametrizations"):
-            module.parametrizations.weight.original0.div_(deviation)
-        else:
-            module.weight.div_(deviation)
-        return output / deviation
+        mean = output.mean(dim=(0, 2))
+        centred = output - mean[:, None]
+        deviation = centred.std().clamp_min(1e-6) / (0.1 if module is last else 1.0)
+        weight = module.parametrizations.weight.original0 if _is_parametrized(module) else module.weight
+        weight.div_(deviation)
+        if module.bias is not None:
+            module.bias.copy_(-mean / deviation)
+        return centred / deviation
 
     convolutions = [
         module
@@ -226,6 +252,10 @@ def _initialise_from_data(model: nn.Module, wave: torch.Tensor) -> None:
     model.decoder(model.encoder(wave))
     for hook in hooks:
         hook.remove()
+
+
+def _is_parametrized(module: nn.Module) -> bool:
+    return nn.utils.parametrize.is_parametrized(module, "weight")
 
 
 @torch.no_grad()

@@ -21,21 +21,26 @@ class ReconstructionLoss(nn.Module):
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         self._windows = {size: torch.hann_window(size) for size in FFT_SIZES}
-        self._mels = {size: mel_filters(sample_rate, size, 80 if size >= 1024 else 40) for size in FFT_SIZES[:-1]}
+        self._mels = {
+            size: mel_filters(sample_rate, size, 80 if size >= 1024 else 40) for size in FFT_SIZES[:-1]
+        }
 
-    def forward(self, decoded: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
-        """Compare two batches of waves, shape (B, 1, T) each."""
+    def forward(self, decoded: torch.Tensor, original: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compare two batches of waves, shape (B, 1, T) each; return the distance of waves and that of spectra."""
         decoded, original = decoded[:, 0], original[:, 0]
-        scale = original.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(5e-3)
-        loss = 2.0 * ((decoded - original).abs() / (scale * 10)).mean()
-        for size in FFT_SIZES:
-            loss = loss + self._spectral(decoded / scale * 0.1, original / scale * 0.1, size) / len(FFT_SIZES)
-        return loss
+        scale = original.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(0.02)
+        decoded, original = decoded / scale, original / scale
+        spectral = sum(self._spectral(0.1 * decoded, 0.1 * original, size) for size in FFT_SIZES)
+        return (decoded - original).abs().mean(), spectral / len(FFT_SIZES)
 
     def _spectral(self, decoded: torch.Tensor, original: torch.Tensor, size: int) -> torch.Tensor:
         found, wanted = (self._spectrum(wave, size) for wave in (decoded, original))
-        found_power, wanted_power = (torch.view_as_real(part).square().sum(-1) + 1e-6 for part in (found, wanted))
-        found_compressed, wanted_compressed = (power ** (COMPRESSION / 2) for power in (found_power, wanted_power))
+        found_power, wanted_power = (
+            torch.view_as_real(part).square().sum(-1) + 1e-6 for part in (found, wanted)
+        )
+        found_compressed, wanted_compressed = (
+            power ** (COMPRESSION / 2) for power in (found_power, wanted_power)
+        )
         loss = 2 * (found_compressed - wanted_compressed).abs().mean()
         if size >= 512:
             found_phased, wanted_phased = (
@@ -45,7 +50,8 @@ class ReconstructionLoss(nn.Module):
             loss = loss + (found_phased - wanted_phased).abs().mean()
         if size in self._mels:
             found_mel, wanted_mel = (
-                torch.log(self._mels[size] @ power.sqrt() + MEL_FLOOR) for power in (found_power, wanted_power)
+                torch.log(self._mels[size] @ power.sqrt() + MEL_FLOOR)
+                for power in (found_power, wanted_power)
             )
             loss = loss + (found_mel - wanted_mel).abs().mean()
         return loss

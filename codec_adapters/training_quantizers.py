@@ -70,7 +70,9 @@ class EncodecTrainableQuantizer:
 
     def __init__(self, model: nn.Module, generator: torch.Generator) -> None:
         layers = [layer.codebook for layer in model.quantizer.layers]
-        self._codebooks = [_RunningCodebook(layer.embed, cosine=False, generator=generator) for layer in layers]
+        self._codebooks = [
+            _RunningCodebook(layer.embed, cosine=False, generator=generator) for layer in layers
+        ]
 
     def parameters(self) -> list[nn.Parameter]:
         """What learns by gradient: nothing."""
@@ -115,7 +117,8 @@ class DacTrainableQuantizer:
         for layer in self._layers:
             layer.codebook.weight.requires_grad_(False)  # running means, not gradients
         self._codebooks = [
-            _RunningCodebook(layer.codebook.weight, cosine=True, generator=generator) for layer in self._layers
+            _RunningCodebook(layer.codebook.weight, cosine=True, generator=generator)
+            for layer in self._layers
         ]
         self._started = bool(self._layers[0].in_proj.bias.any())
 

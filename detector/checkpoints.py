@@ -15,6 +15,7 @@ from torch import nn
 
 from codecfake.detector.model import publish_weights
 from codecfake.manifests.atomic import publish_json, publish_text, published
+from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
 
 STATE_FILE = "state.json"
@@ -138,17 +139,9 @@ def _publish_state(out_dir: Path, progress: Progress) -> None:
 
 def _refuse_difference(out_dir: Path, there: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Raise with a two-column table when two configurations differ."""
-    old, new = _flatten(there), _flatten(wanted)
-    differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    if not differing:
+    table = side_by_side(_flatten(there), _flatten(wanted), "in the folder")
+    if not table:
         return
-    rows = [("", "in the folder", "asked for")]
-    rows += [(key, str(old.get(key, "absent")), str(new.get(key, "absent"))) for key in differing]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
     raise CodecfakeError(
         f"{out_dir} holds a training with another configuration:\n{table}",
         next_step="choose another name for this detector, or ask for the configuration in the folder",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codecfake.codec_adapters.resampling import resample, to_mono
 from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE, crop_or_tile
 from codecfake.detector.trials import TrialList
 from codecfake.manifests.reasons import Reason
@@ -80,14 +81,13 @@ def read_crop(path: Path) -> np.ndarray:
         with soundfile.SoundFile(path) as audio:
             rate = audio.samplerate
             frames = int((CROP_SAMPLES / SAMPLE_RATE + MARGIN_SECONDS) * rate)
-            wave = audio.read(frames, dtype="float32", always_2d=True).mean(axis=1)
+            wave = audio.read(frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise UnreadableAudioError(Reason.UNREADABLE, str(error)) from error
+    wave = to_mono(wave)
     if not np.isfinite(wave).all():
         raise UnreadableAudioError(Reason.NON_FINITE, "holds NaN or infinite samples")
     if rate != SAMPLE_RATE and wave.size:
-        from codecfake.codec_adapters.resampling import resample
-
         wave = resample(wave, rate, SAMPLE_RATE)
     if not wave.size:
         raise UnreadableAudioError(Reason.EMPTY, "holds no samples")

@@ -16,6 +16,7 @@ from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE
 from codecfake.detector.lcnn import LCNN
 from codecfake.detector.mel import BANDS, HOP_SAMPLES, POWER_FLOOR, WINDOW_SAMPLES, MelFrontEnd
 from codecfake.manifests.atomic import publish_json, published
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 
@@ -145,7 +146,7 @@ def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detec
     description = read_description(detector_dir)
     detector = build_detector(description)
     weights = detector_dir / WEIGHTS_FILE
-    if not weights.is_file() or _sha256(weights) != description["weights_sha256"]:
+    if not weights.is_file() or file_sha256(weights) != description["weights_sha256"]:
         raise CodecfakeError(
             f"{weights} is not the file that {DESCRIPTION_FILE} describes",
             cause="it was changed or is damaged",
@@ -153,8 +154,3 @@ def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detec
         )
     detector.network.load_state_dict(load_file(weights))
     return detector.to(device).eval(), description
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,12 +1,12 @@
 """The trials of a split: what is trained on, what selects the model, what is scored per condition."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.splits import condition_order
@@ -101,8 +101,6 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
             next_step=f"codecfake splits {run_dir}",
         )
     table = pq.read_table(path, columns=COLUMNS)
-    with path.open("rb") as stream:
-        manifest_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
 
     files = table["file"].to_pylist()
     if len(set(files)) != len(files):
@@ -121,7 +119,7 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
     use = np.asarray(table["split"].to_pylist(), dtype=object)
     return SplitTrials(
         name=split,
-        manifest_sha256=manifest_sha256,
+        manifest_sha256=file_sha256(path),
         train=select("train", np.flatnonzero(use == "train")),
         dev=select(DEV, np.flatnonzero(use == DEV)),
         conditions={

@@ -64,7 +64,8 @@ def synthesise(text: str, voice: EspeakVoice) -> "tuple[np.ndarray, int]":
     if done.returncode != 0:
         raise CodecfakeError(
             f"espeak-ng failed with exit code {done.returncode} on {text!r}",
-            cause=done.stderr.decode(errors="replace").strip()[-300:] or "its data folder is damaged or too deep",
+            cause=done.stderr.decode(errors="replace").strip()[-300:]
+            or "its data folder is damaged or too deep",
             next_step="pip install --force-reinstall espeakng-loader",
         )
     sample_rate = int.from_bytes(done.stdout[:4], "little")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codecfake.codec_adapters import find_codec
 from codecfake.manifests.atomic import publish_json
+from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.audio import AUDIO_FORMAT
 from codecfake.pipeline.config import RunConfig
@@ -70,9 +71,9 @@ def guard_run_folder(run_dir: Path, fingerprint: Fingerprint) -> None:
     path = run_dir / SAVED_AS
     if path.is_file():
         stamped = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
-        if stamped != fingerprint:
+        if table := side_by_side(stamped, fingerprint, "in the run folder"):
             raise CodecfakeError(
-                f"{run_dir} was built with another configuration:\n{_two_columns(stamped, fingerprint)}",
+                f"{run_dir} was built with another configuration:\n{table}",
                 next_step="repeat the command as it was, or give another --out for the new configuration",
             )
         return
@@ -85,14 +86,3 @@ def guard_run_folder(run_dir: Path, fingerprint: Fingerprint) -> None:
             "environment": describe_environment(),
         },
     )
-
-
-def _two_columns(old: Fingerprint, new: Fingerprint) -> str:
-    rows = [("setting", "in the run folder", "asked for now")]
-    for name in old.keys() | new.keys():
-        pair = old.get(name, "-"), new.get(name, "-")
-        if pair[0] != pair[1]:
-            rows.append((name, *pair))
-    rows[1:] = sorted(rows[1:])
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return "\n".join(f"  {name:<{widths[0]}}  {was:<{widths[1]}}  {now}" for name, was, now in rows)

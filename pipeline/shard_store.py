@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json, temporary_sibling
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.schema import check_schema, item_schema
-from codecfake.pipeline.weights import file_sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json
 from codecfake.manifests.dataset import CodecRecord, build_dataset_table, digest_table, write_dataset
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.label_files import write_label_files
 from codecfake.manifests.label_matching import (
@@ -145,8 +146,7 @@ def current_splits(run_dir: Path) -> list[Path]:
 def _digest_labels(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in find_label_files(folder)[0]:
-        with path.open("rb") as handle:
-            digest.update(f"{path.name} {hashlib.file_digest(handle, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,7 +1,6 @@
 """The Codecfake tree: ``train/``, ``dev/`` and ``test/C1/`` ... out of hard links over the audio store."""
 
 import errno
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import numpy as np
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, published
 from codecfake.manifests.dataset import condition_rows, digest_table
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.splits import SPLITS
 
@@ -164,12 +164,7 @@ def is_same_file(first: Path, second: Path) -> bool:
         return False
     if first.samefile(second):
         return True
-    return first.stat().st_size == second.stat().st_size and _sha256(first) == _sha256(second)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return first.stat().st_size == second.stat().st_size and file_sha256(first) == file_sha256(second)
 
 
 def _count_strangers(folder: Path, names: set[str], *, remove: bool) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codecfake.manifests.atomic import publish_json
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.audio import decode
 from codecfake.pipeline.devices import cpu_count
@@ -23,7 +24,6 @@ from codecfake.pipeline.shard_store import (
 )
 from codecfake.pipeline.splitting import current_splits
 from codecfake.pipeline.tree_check import check_tree
-from codecfake.pipeline.weights import file_sha256
 
 SAVED_AS = "verify.json"
 

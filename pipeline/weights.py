@@ -1,6 +1,5 @@
 """Where the weights of a codec come from: the hub, the mini networks that ship, or a folder of the user's."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any
 
 from codecfake.codec_adapters import CodecAdapter, find_codec
 from codecfake.codec_adapters.card import CodecCard
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 
 
@@ -74,12 +74,6 @@ def mini_folder() -> Path:
 def has_mini(card: CodecCard) -> bool:
     """Whether a mini network of this codec ships."""
     return (mini_folder() / f"{card.id}.safetensors").is_file()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

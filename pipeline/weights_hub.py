@@ -1,10 +1,10 @@
 """Checkpoint files from the Hugging Face hub: from the local cache or downloaded, verified either way."""
 
-import hashlib
 import os
 import re
 from pathlib import Path
 
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 
 ANSWER_SECONDS = 5.0
@@ -41,8 +41,7 @@ def fetch_hub_file(
     else:
         path, kept_by_hub = _download(repo, filename, revision, cache_dir)
     expected = sha256.lower() if sha256 else kept_by_hub
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if _is_sha256(expected) and found != expected:
         raise CodecfakeError(
             f"{repo}/{filename} at {revision} has sha256 {found}, expected {expected}",

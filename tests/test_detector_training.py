@@ -131,7 +131,7 @@ def test_another_configuration_is_refused_with_both_columns(run_dir: Path, tmp_p
         ["training.batch_size", "8", "4"],
         ["training.seed", "688", "1"],
     ]
-    assert lines[1].split("  ")[-1].strip() == "asked for"
+    assert lines[1].split("  ")[-1].strip() == "asked for now"
 
 
 def test_unreadable_file_stops_the_training_by_name(tmp_path: Path) -> None:

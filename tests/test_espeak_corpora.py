@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.espeak import EspeakVoice, synthesise
 from codecfake.pipeline.espeak_corpora import write_espeak_corpora

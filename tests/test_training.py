@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from codecfake.codec_adapters.training import (
     TrainingDivergedError,
     TrainingProgress,
@@ -9,7 +11,6 @@ from codecfake.codec_adapters.training import (
 )
 from codecfake.codec_adapters.training_losses import ReconstructionLoss
 from codecfake.codec_adapters.training_quantizers import trainable_quantizer
-from torch import nn
 
 SETTINGS = TrainingSettings(steps=40, warmup_steps=20, batch_size=2, crop_samples=2560, averaging=0.9, seed=3)
 
