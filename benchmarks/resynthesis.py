@@ -19,7 +19,7 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from codecfake.codec_adapters import CodecAdapter
+from codecfake.codec_adapters import CodecAdapter, find_codec
 from codecfake.codec_adapters.codecs.dac import PUBLISHED_NETWORK
 from codecfake.pipeline.audio import decode, to_pcm16
 from codecfake.pipeline.config import make_config
@@ -91,7 +91,7 @@ def measure(case: Case, corpora: Path, folder: Path, rounds: int) -> dict:
     roots = corpus_roots(config)
     weights = str(folder.parent / "weights") if case.weights == "random" else "mini"
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    adapter = load_codec(case.codec, find_checkpoint(_card(case.codec), weights), device)
+    adapter = load_codec(case.codec, find_checkpoint(find_codec(case.codec).card, weights), device)
     plain_loop(adapter, roots, rows[:2], folder)
     times = [
         (plain_loop(adapter, roots, rows, folder), pipeline(adapter, roots, rows, folder / f"run-{number}"))
@@ -110,12 +110,6 @@ def measure(case: Case, corpora: Path, folder: Path, rounds: int) -> dict:
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
     }
-
-
-def _card(codec_id: str):
-    from codecfake.codec_adapters import find_codec
-
-    return find_codec(codec_id).card
 
 
 def main() -> None:

@@ -39,7 +39,6 @@ class TrainingSettings:
         batch_size: Crops per update.
         crop_samples: Length of a crop in samples, a multiple of the codec's hop.
         learning_rate: Highest rate of AdamW; it falls to a twentieth along a cosine.
-        quantizer_learning_rate: The same for what the quantiser learns by gradient (projections).
         commitment_weight: Weight of the distance between latents and their codewords.
         averaging: Decay of the running mean of the weights that is handed out.
         seconds: Wall-clock limit. The rate then follows whichever of steps and time is further on, and a run
@@ -52,7 +51,6 @@ class TrainingSettings:
     batch_size: int = 8
     crop_samples: int = 9600
     learning_rate: float = 1e-3
-    quantizer_learning_rate: float = 2e-4
     commitment_weight: float = 0.2
     averaging: float = 0.997
     seconds: float = math.inf
@@ -100,13 +98,8 @@ def train_codec(
     warmup_steps = 0 if quantizer.is_initialised() else settings.warmup_steps
     if warmup_steps:
         _initialise_from_data(model, draw())
-    own = {id(parameter) for parameter in quantizer.parameters()}
     body = [*model.encoder.parameters(), *model.decoder.parameters()]
-    groups = [{"params": body, "lr": settings.learning_rate}]
-    if own:
-        groups.append({"params": quantizer.parameters(), "lr": settings.quantizer_learning_rate})
-    optimizer = torch.optim.AdamW(groups, betas=(0.8, 0.99), weight_decay=1e-4)
-    peak_rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer = torch.optim.AdamW(body, betas=(0.8, 0.99), weight_decay=1e-4)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     losses: list[float] = []
     started = time.monotonic()
@@ -120,8 +113,8 @@ def train_codec(
             average.load_state_dict(model.state_dict())
         quantised = step >= warmup_steps
         factor = _rate_factor(step, max(step / settings.steps, elapsed / settings.seconds))
-        for group, rate in zip(optimizer.param_groups, peak_rates, strict=True):
-            group["lr"] = rate * factor
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
         draw.varied = step >= warmup_steps // 2
         wave = draw()
         latents = model.encoder(wave)
@@ -137,7 +130,7 @@ def train_codec(
             raise TrainingDivergedError(f"the loss is {loss.item()} at step {step}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_([*body, *quantizer.parameters()], 1.0)
+        nn.utils.clip_grad_norm_(body, 1.0)
         optimizer.step()
         _update_average(average, model, min(settings.averaging, (step + 1) / (step + 10)))
         losses.append(loss.item())

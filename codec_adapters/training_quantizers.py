@@ -74,10 +74,6 @@ class EncodecTrainableQuantizer:
             _RunningCodebook(layer.embed, cosine=False, generator=generator) for layer in layers
         ]
 
-    def parameters(self) -> list[nn.Parameter]:
-        """What learns by gradient: nothing."""
-        return []
-
     def is_initialised(self) -> bool:
         """Tell whether the codebooks hold anything."""
         return bool(self._codebooks[0].weight.any())
@@ -108,31 +104,26 @@ class EncodecTrainableQuantizer:
 class DacTrainableQuantizer:
     """Residual cosine codebooks in small projections of the latents (``DacModel``).
 
-    The projections start as the principal directions of the residual: random ones made the commitment explode,
-    and nothing learned.
+    The projections are the principal directions of the residual and stay so; gradients pass the quantiser unchanged,
+    as in EnCodec. Projections that learn by gradient, random or not at the start, made the loss climb for good.
     """
 
     def __init__(self, model: nn.Module, generator: torch.Generator) -> None:
         self._layers = list(model.quantizer.quantizers)
-        for layer in self._layers:
-            layer.codebook.weight.requires_grad_(False)  # running means, not gradients
+        model.quantizer.requires_grad_(False)
         self._codebooks = [
             _RunningCodebook(layer.codebook.weight, cosine=True, generator=generator)
             for layer in self._layers
         ]
-        self._started = bool(self._layers[0].in_proj.bias.any())
+        self._started = bool(self._layers[0].out_proj.weight.any()) and self._is_orthonormal()
 
-    def parameters(self) -> list[nn.Parameter]:
-        """What learns by gradient: the projections."""
-        return [
-            parameter
-            for layer in self._layers
-            for projection in (layer.in_proj, layer.out_proj)
-            for parameter in projection.parameters()
-        ]
+    def _is_orthonormal(self) -> bool:
+        basis = self._layers[0].in_proj.weight[..., 0]
+        # half-precision storage costs three digits
+        return torch.allclose(basis @ basis.T, torch.eye(basis.shape[0]), atol=1e-2)
 
     def is_initialised(self) -> bool:
-        """Tell whether the projections were placed: theirs is the only quantiser bias that is not zero."""
+        """Tell whether the projections were placed: random ones are not orthonormal."""
         return self._started
 
     @torch.no_grad()
@@ -155,20 +146,17 @@ class DacTrainableQuantizer:
 
     def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Quantise latents, shape (B, D, F), straight through; return them and the commitment loss."""
-        residual, quantised, commitment = latents, torch.zeros_like(latents), torch.zeros(())
+        residual, commitment = latents, torch.zeros(())
         for layer, codebook in zip(self._layers, self._codebooks, strict=True):
             projected = layer.in_proj(residual)
             vectors = projected.detach().transpose(1, 2).flatten(0, 1)
             indices = codebook.nearest(vectors)
             words = codebook.weight[indices].view(latents.shape[0], -1, layer.codebook_dim).transpose(1, 2)
-            distance = (projected - words).square().mean() / vectors.var().clamp_min(1e-6)
-            commitment = commitment + distance / len(self._layers)
             codebook.follow(vectors, indices)
-            decoded = layer.out_proj(projected + (words - projected).detach())
-            quantised = quantised + decoded
-            residual = residual - decoded
-        left = (latents - quantised.detach()).square().mean() + (latents.detach() - quantised).square().mean()
-        return quantised, commitment + left / latents.detach().var().clamp_min(1e-6)
+            residual = residual - layer.out_proj(words)
+            commitment = commitment + residual.square().mean()
+        commitment = commitment / latents.detach().var().clamp_min(1e-6)
+        return latents - residual.detach(), commitment
 
 
 def trainable_quantizer(model: nn.Module, *, seed: int) -> EncodecTrainableQuantizer | DacTrainableQuantizer:

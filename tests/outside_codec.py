@@ -57,3 +57,12 @@ def install(folder: Path) -> tuple[Path, Path]:
     weights.mkdir()
     save_file({"mu": torch.tensor(255.0)}, weights / "X1.safetensors")
     return site, weights
+
+
+def slow_down(site: Path, seconds: float) -> None:
+    """Make the installed codec take its time, so that there is a moment to stop it."""
+    module = site / "outside_codec.py"
+    begin = "    def reconstruct(self, waves):\n"
+    module.write_text(
+        module.read_text().replace(begin, f"{begin}        __import__('time').sleep({seconds})\n")
+    )

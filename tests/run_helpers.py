@@ -12,9 +12,7 @@ from codecfake.pipeline.config import RunConfig, make_config
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.scheduling import run_in_threads
 
-SMALL_SHARDS = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+SMALL_SHARDS = """
 from codecfake.pipeline import shards
 shards.MINIMUM_UTTERANCES, shards.MAXIMUM_UTTERANCES = 4, 6
 from codecfake.flows.cli import main

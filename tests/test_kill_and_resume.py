@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from outside_codec import slow_down
 from run_helpers import manifest, run_command, start_command, tree
 
 KILLS = 10
@@ -20,12 +21,7 @@ def published(run_dir: Path) -> dict[Path, int]:
 
 
 def test_ten_kills_at_random_moments_end_in_the_undisturbed_dataset(corpora, outside, tmp_path):
-    (outside.site / "outside_codec.py").write_text(
-        "import time\n"
-        + (outside.site / "outside_codec.py")
-        .read_text()
-        .replace("        import torch\n", "        import torch\n\n        time.sleep(0.03)\n", 1)
-    )
+    slow_down(outside.site, 0.03)
     build = ["build", *corpora.options, "--codecs", "X1", "--weights", outside.weights, "--no-prefect"]
     began = time.monotonic()
     undisturbed = run_command(*build, "--out", tmp_path / "calm", environment=outside.environment)
@@ -55,14 +51,9 @@ def test_ten_kills_at_random_moments_end_in_the_undisturbed_dataset(corpora, out
     assert verified.returncode == 0, verified.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(corpora, outside, tmp_path, number):
-    (outside.site / "outside_codec.py").write_text(
-        "import time\n"
-        + (outside.site / "outside_codec.py")
-        .read_text()
-        .replace("        import torch\n", "        import torch\n\n        time.sleep(0.5)\n", 1)
-    )
+@pytest.mark.parametrize(("number", "mode"), [(signal.SIGINT, []), (signal.SIGTERM, ["--no-prefect"])])
+def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(corpora, outside, tmp_path, number, mode):
+    slow_down(outside.site, 0.5)
     build = [
         "build",
         *corpora.options,
@@ -73,7 +64,7 @@ def test_ctrl_c_stops_within_seconds_and_says_how_to_go_on(corpora, outside, tmp
         "--out",
         tmp_path / "run",
     ]
-    process = start_command(*build, environment=outside.environment)
+    process = start_command(*build, *mode, environment=outside.environment)
     deadline = time.monotonic() + 90
     while not list((tmp_path / "run" / "shards").glob("X1/.tmp-*")) and time.monotonic() < deadline:
         time.sleep(0.05)

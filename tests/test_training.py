@@ -110,5 +110,12 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
 def test_the_loss_of_equal_waves_is_zero() -> None:
     loss = ReconstructionLoss(16_000)
     wave = torch.from_numpy(np.stack(tones()))[:, None, :4096]
-    assert loss(wave, wave).item() == 0
-    assert loss(torch.zeros_like(wave), wave).item() > loss(0.9 * wave, wave).item() > 0
+    assert [part.item() for part in loss(wave, wave)] == [0, 0]
+    for near, far in zip(loss(0.9 * wave, wave), loss(torch.zeros_like(wave), wave), strict=True):
+        assert far > near > 0
+
+
+def test_a_wave_of_half_the_level_is_half_its_level_away() -> None:
+    wave = torch.from_numpy(np.stack(tones()))[:, None, :4096]
+    expected = 0.5 * (wave.abs().mean(dim=-1) / wave.square().mean(dim=-1).sqrt()).mean()
+    torch.testing.assert_close(ReconstructionLoss(16_000)(0.5 * wave, wave)[0], expected)

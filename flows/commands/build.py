@@ -1,13 +1,17 @@
 """`plan`, `build` and `reproduce`."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from codecfake.flows.commands import options
 
+if TYPE_CHECKING:
+    from codecfake.pipeline.config import RunConfig
+
 
 def plan(
+    context: typer.Context,
     vctk: options.Vctk = None,
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
@@ -25,7 +29,7 @@ def plan(
     from codecfake.flows.tables import show_json, show_table
     from codecfake.pipeline.plan import plan_build
 
-    settings = _settings(config, **_named(locals()))
+    settings = _settings(context.params)
     with monitored() as monitor:
         result = plan_build(settings, monitor)
     if json:
@@ -46,6 +50,7 @@ def plan(
 
 
 def build(
+    context: typer.Context,
     vctk: options.Vctk = None,
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
@@ -62,11 +67,12 @@ def build(
     from codecfake.flows.running import run_build
     from codecfake.flows.summaries import show_build
 
-    settings = _settings(config, **_named(locals()))
+    settings = _settings(context.params)
     show_build(settings.out, run_build(settings, use_prefect=not no_prefect))
 
 
 def reproduce(
+    context: typer.Context,
     vctk: options.Vctk = None,
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
@@ -83,18 +89,16 @@ def reproduce(
     from codecfake.flows.running import run_reproduce
     from codecfake.flows.summaries import show_evaluation
 
-    settings = _settings(config, **_named(locals()))
+    settings = _settings(context.params)
     show_evaluation(run_reproduce(settings, use_prefect=not no_prefect))
 
 
-def _named(arguments: dict[str, object]) -> dict[str, object]:
-    names = ("vctk", "aishell3", "out", "codecs", "sample_rate", "weights", "device", "microphone", "limit")
-    return options.given(**{name: arguments.get(name) for name in names})
+def _settings(given: dict[str, Any]) -> "RunConfig":
+    """Settings of the configuration file, if one is named, overridden by the options that were typed."""
+    from codecfake.pipeline.config import RunConfig, make_config, read_settings
 
-
-def _settings(config: Path | None, **overrides: object):
-    from codecfake.pipeline.config import make_config, read_settings
-
+    config = given["config"]
+    typed = {name: given[name] for name in RunConfig.model_fields if given.get(name) is not None}
     settings = read_settings(config) if config else {}
     where = f"{config} and the command line" if config else "the command line"
-    return make_config(settings | overrides, where)
+    return make_config(settings | typed, where)

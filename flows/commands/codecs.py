@@ -1,10 +1,13 @@
 """`codecs list` and `codecs describe`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from codecfake.flows.commands import options
+
+if TYPE_CHECKING:
+    from codecfake.codec_adapters import CodecCard
 
 
 def list_codecs(json: options.Json = False) -> None:
@@ -55,7 +58,7 @@ def describe(
         show_table(facts["title"], ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
 
 
-def _facts(card) -> dict:
+def _facts(card: "CodecCard") -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(card) | {"kilobits_per_second": card.kilobits_per_second, "frame_rate": card.frame_rate}
