@@ -97,6 +97,8 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
         return f"unknown setting {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+    if problem["type"] == "missing":
+        return f"{name} is missing: give --{name}, or {name} in the configuration file"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{name}: {message}" if name else message
 

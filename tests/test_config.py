@@ -38,6 +38,7 @@ def test_a_saved_configuration_survives_moving_the_run_folder(tmp_path):
         ({"microphone": "mic3"}, "microphone"),
         ({"device": "tpu"}, "device: must be auto, cpu or cuda"),
         ({"vctk": None}, "no corpus given"),
+        ({"out": None}, "out: Input is not a valid path"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, message):
