@@ -5,11 +5,11 @@ Example:
 """
 
 import argparse
-import copy
 import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ CONFIGS = {
 HOP_LENGTHS = {"encodec": 320, "dac": 512}
 TRAINING = {
     "encodec": {"crop_samples": 9600, "batch_size": 5, "warmup_steps": 2400},
-    "dac": {"crop_samples": 8192, "batch_size": 5, "warmup_steps": 1800},
+    "dac": {"crop_samples": 8192, "batch_size": 5, "warmup_steps": 1000},
 }
 STOI_RATE = 16_000
 CHECKPOINT_SECONDS = 240.0
@@ -154,7 +154,6 @@ def main() -> None:
     last_saved = time.monotonic()
 
     def publish(network: nn.Module, steps: int, seconds: float) -> None:
-        network = copy.deepcopy(network)  # which becomes what the file holds
         sha256 = save_checkpoint(network, path)
         card = {
             "name": arguments.name,
@@ -172,7 +171,7 @@ def main() -> None:
         path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         print(f"step {steps}, {seconds / 60:.1f} min: STOI {card['stoi']}, {sha256[:8]}", flush=True)
 
-    def watch(progress: TrainingProgress, average: nn.Module) -> None:
+    def watch(progress: TrainingProgress, snapshot: Callable[[], nn.Module]) -> None:
         nonlocal last_saved
         recent.append(progress.loss)
         if progress.step % 100 == 0:
@@ -180,7 +179,7 @@ def main() -> None:
                 f"step {progress.step} {progress.seconds:.0f} s loss {np.mean(recent[-100:]):.4f}", flush=True
             )
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS and progress.quantised:
-            publish(average, progress.step, progress.seconds)
+            publish(snapshot(), progress.step, progress.seconds)
             last_saved = time.monotonic()
 
     settings = TrainingSettings(

@@ -72,7 +72,7 @@ def train_codec(
     waves: Sequence[np.ndarray],
     settings: TrainingSettings,
     *,
-    on_step: Callable[[TrainingProgress, nn.Module], None] | None = None,
+    on_step: Callable[[TrainingProgress, Callable[[], nn.Module]], None] | None = None,
 ) -> list[float]:
     """Train ``model`` in place; at the end it holds the averaged weights, in evaluation mode.
 
@@ -82,7 +82,7 @@ def train_codec(
         model: transformers' ``EncodecModel`` or ``DacModel``.
         waves: Speech at the model's sample rate, float32 in [-1, 1], each of shape (T,).
         settings: How to train.
-        on_step: Called after each step with the averaged network, in evaluation mode.
+        on_step: Called after each step, with a function that gives a copy of the averaged network.
 
     Returns:
         The loss of every step.
@@ -93,6 +93,7 @@ def train_codec(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     draw = _CropDrawer([wave for wave in waves if wave.size > settings.crop_samples], settings, rng)
+    normalised = _normalise_weights(model)
     quantizer = trainable_quantizer(model, seed=settings.seed)
     loss_function = ReconstructionLoss(model.config.sampling_rate)
     warmup_steps = 0 if quantizer.is_initialised() else settings.warmup_steps
@@ -117,28 +118,58 @@ def train_codec(
             group["lr"] = settings.learning_rate * factor
         draw.varied = step >= warmup_steps // 2
         wave = draw()
-        latents = model.encoder(wave)
+        with torch.set_grad_enabled(not (quantised and quantizer.freezes_encoder)):
+            latents = model.encoder(wave)
         loss = torch.zeros(())
         if quantised:
             latents, commitment = quantizer(latents)
             loss = settings.commitment_weight * commitment
-        wave_weight, spectral_weight = (2.0, 1.0) if quantised else WARMUP_WEIGHTS
+        wave_weight, spectral_weight = (0.4, 1.0) if quantised else WARMUP_WEIGHTS
         wave_loss, spectral_loss = loss_function(model.decoder(latents), wave)
         loss = loss + wave_weight * wave_loss + spectral_weight * spectral_loss
         if not torch.isfinite(loss):
             model.load_state_dict(average.state_dict())
+            _fold_weights(model, normalised)
             raise TrainingDivergedError(f"the loss is {loss.item()} at step {step}")
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)  # None also keeps a frozen encoder from weight decay
         loss.backward()
         nn.utils.clip_grad_norm_(body, 1.0)
         optimizer.step()
         _update_average(average, model, min(settings.averaging, (step + 1) / (step + 10)))
         losses.append(loss.item())
         if on_step is not None:
-            on_step(TrainingProgress(step + 1, time.monotonic() - started, losses[-1], quantised), average)
+            on_step(TrainingProgress(step + 1, time.monotonic() - started, losses[-1], quantised), lambda: _folded(average, normalised))
     model.load_state_dict(average.state_dict())
+    _fold_weights(model, normalised)
     model.eval()
     return losses
+
+
+def _normalise_weights(model: nn.Module) -> list[str]:
+    """Train with weight norm, whether or not the network keeps it; return the layers it is to be folded into.
+
+    Without it the rates that move a small network within minutes make ``DacModel`` climb and diverge.
+    """
+    names = [
+        f"{part}.{name}"
+        for part in ("encoder", "decoder")
+        for name, module in getattr(model, part).named_modules()
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and not _is_parametrized(module)
+    ]
+    for name in names:
+        nn.utils.parametrizations.weight_norm(model.get_submodule(name))
+    return names
+
+
+def _fold_weights(model: nn.Module, names: Sequence[str]) -> None:
+    for name in names:
+        nn.utils.parametrize.remove_parametrizations(model.get_submodule(name), "weight")
+
+
+def _folded(model: nn.Module, names: Sequence[str]) -> nn.Module:
+    copied = copy.deepcopy(model)
+    _fold_weights(copied, names)
+    return copied
 
 
 class _CropDrawer:
@@ -224,7 +255,7 @@ def _initialise_from_data(model: nn.Module, wave: torch.Tensor) -> None:
         mean = output.mean(dim=(0, 2))
         centred = output - mean[:, None]
         deviation = centred.std().clamp_min(1e-6) / (0.1 if module is last else 1.0)
-        weight = module.parametrizations.weight.original0 if _is_parametrized(module) else module.weight
+        weight = module.parametrizations.weight.original0
         weight.div_(deviation)
         if module.bias is not None:
             module.bias.copy_(-mean / deviation)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-CODEBOOK_DECAY = 0.99
+CODEBOOK_DECAY = 0.995
 KMEANS_ROUNDS = 12
 DEAD_SHARE = 0.02
 """A codeword used less than this share of the mean use is dead, and restarts from a vector of the batch."""
@@ -68,6 +68,8 @@ class _RunningCodebook:
 class EncodecTrainableQuantizer:
     """Residual Euclidean codebooks over the latents themselves (``EncodecModel``)."""
 
+    freezes_encoder = False
+
     def __init__(self, model: nn.Module, generator: torch.Generator) -> None:
         layers = [layer.codebook for layer in model.quantizer.layers]
         self._codebooks = [
@@ -104,9 +106,13 @@ class EncodecTrainableQuantizer:
 class DacTrainableQuantizer:
     """Residual cosine codebooks in small projections of the latents (``DacModel``).
 
-    The projections are the principal directions of the residual and stay so; gradients pass the quantiser unchanged,
-    as in EnCodec. Projections that learn by gradient, random or not at the start, made the loss climb for good.
+    The projections are the principal directions of the residual, the codebooks come from k-means, and both stay as
+    they are, and so does the encoder: what the decoder learns from does not move. Whenever the encoder learned
+    with the quantiser in, whatever the projections did, the loss fell for a few hundred steps and then exploded:
+    cosine lookup takes no notice of a codeword's length, so codewords that trail the latents' scale add up.
     """
+
+    freezes_encoder = True
 
     def __init__(self, model: nn.Module, generator: torch.Generator) -> None:
         self._layers = list(model.quantizer.quantizers)
@@ -144,19 +150,15 @@ class DacTrainableQuantizer:
             residual -= codebook.weight[codebook.nearest(projected)] @ basis + mean
         self._started = True
 
+    @torch.no_grad()
     def __call__(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Quantise latents, shape (B, D, F), straight through; return them and the commitment loss."""
-        residual, commitment = latents, torch.zeros(())
+        """Quantise latents, shape (B, D, F); return them and no commitment loss."""
+        residual = latents
         for layer, codebook in zip(self._layers, self._codebooks, strict=True):
-            projected = layer.in_proj(residual)
-            vectors = projected.detach().transpose(1, 2).flatten(0, 1)
-            indices = codebook.nearest(vectors)
-            words = codebook.weight[indices].view(latents.shape[0], -1, layer.codebook_dim).transpose(1, 2)
-            codebook.follow(vectors, indices)
-            residual = residual - layer.out_proj(words)
-            commitment = commitment + residual.square().mean()
-        commitment = commitment / latents.detach().var().clamp_min(1e-6)
-        return latents - residual.detach(), commitment
+            vectors = layer.in_proj(residual).transpose(1, 2)
+            words = codebook.weight[codebook.nearest(vectors.flatten(0, 1))].view(vectors.shape)
+            residual = residual - layer.out_proj(words.transpose(1, 2))
+        return latents - residual, torch.zeros(())
 
 
 def trainable_quantizer(model: nn.Module, *, seed: int) -> EncodecTrainableQuantizer | DacTrainableQuantizer:

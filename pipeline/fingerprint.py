@@ -77,6 +77,11 @@ def guard_run_folder(run_dir: Path, fingerprint: Fingerprint) -> None:
                 next_step="repeat the command as it was, or give another --out for the new configuration",
             )
         return
+    if strangers := sorted(entry.name for entry in run_dir.iterdir() if not entry.name.startswith(".")):
+        raise CodecfakeError(
+            f"{run_dir} is no run folder, but holds {', '.join(strangers[:5])}",
+            next_step="give --out a new or empty folder; nothing was written",
+        )
     publish_json(
         path,
         {

@@ -113,6 +113,14 @@ def test_another_configuration_is_refused_side_by_side(corpora, outside, tmp_pat
     assert not any(line.split()[:1] == ["corpora"] for line in lines)
 
 
+def test_a_folder_with_other_things_in_it_is_left_alone(corpora, outside, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    with pytest.raises(CodecfakeError, match=r"is no run folder, but holds thesis\.tex"):
+        build_here(settings(corpora, outside, tmp_path / "run"))
+    assert not (tmp_path / "run" / "shards").exists()
+
+
 def test_other_weights_are_another_configuration(corpora, outside, tmp_path):
     import torch
     from safetensors.torch import save_file
