@@ -45,8 +45,8 @@ CONFIGS = {
 }
 HOP_LENGTHS = {"encodec": 320, "dac": 512}
 TRAINING = {
-    "encodec": {"crop_samples": 9600, "batch_size": 5, "warmup_steps": 2400},
-    "dac": {"crop_samples": 8192, "batch_size": 5, "warmup_steps": 1000},
+    "encodec": {"crop_samples": 9600, "batch_size": 5, "warmup_steps": 2000},
+    "dac": {"crop_samples": 8192, "batch_size": 5, "warmup_steps": 2000},
 }
 STOI_RATE = 16_000
 CHECKPOINT_SECONDS = 240.0
@@ -85,6 +85,26 @@ def measure_stoi(model: nn.Module, architecture: str, waves: list[np.ndarray]) -
     return round(float(np.mean(scores)), 4)
 
 
+@torch.no_grad()
+def restore_level(model: nn.Module, architecture: str, waves: list[np.ndarray]) -> float:
+    """Fold a gain into the last convolution, so that speech leaves as loud as it came; return it in dB.
+
+    A loss on the wave makes a network that is unsure of the phase speak too softly.
+    """
+    last = [module for module in model.decoder.modules() if isinstance(module, nn.Conv1d)][-1]
+    weight = last.weight
+    if nn.utils.parametrize.is_parametrized(last, "weight"):
+        weight = last.parametrizations.weight.original0
+    decibels = 0.0
+    for _ in range(3):  # DAC ends in a tanh, so that one gain is not quite enough
+        ratios = [wave.std() / resynthesise(model, architecture, wave).std() for wave in waves]
+        gain = float(np.median(ratios))
+        weight.mul_(gain)
+        last.bias.mul_(gain)
+        decibels += 20 * math.log10(gain)
+    return decibels
+
+
 def read_clips(folder: Path, sample_rate: int) -> list[np.ndarray]:
     """Read every clip below ``folder``; STOI needs more than half a second."""
     waves = []
@@ -117,7 +137,10 @@ def main() -> None:
     parser.add_argument("name", choices=ARCHITECTURES)
     parser.add_argument("--minutes", type=float, default=math.inf, help="wall-clock limit of the training")
     parser.add_argument(
-        "--steps", type=int, default=1_000_000, help="number of steps; reproduces a finished run"
+        "--steps",
+        type=int,
+        default=1_000_000,
+        help="number of steps; with --start, 0 only restores the level",
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--validate", type=Path, nargs=2, metavar=("VCTK", "AISHELL3"))
@@ -191,6 +214,7 @@ def main() -> None:
     )
     started = time.monotonic()
     losses = train_codec(model, speech, settings, on_step=watch)
+    print(f"level restored by {restore_level(model, architecture, clips['espeak']):.1f} dB", flush=True)
     publish(model, len(losses), time.monotonic() - started)
 
 

@@ -18,10 +18,10 @@ OTHER_LANGUAGES = ("de", "fr", "es", "it", "pl", "fi", "tr", "nl", "pt", "sv")
 """English words read by these give sounds that neither English nor Mandarin has."""
 
 VARIANTS = """
-    f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 Alex Alicia Andrea Annie Diogo Gene Henrique Jacky Lee Marco
+    f1 f4 m1 m2 m3 m4 m5 m6 m7 m8 Alex Andrea Annie Diogo Gene Henrique Jacky Lee Marco
     Mario Mike Michael adam anika antonio aunty belinda benjamin boris david edward grandma grandpa iven
-    john klatt klatt2 klatt3 klatt4 max michel miguel norbert pablo paul pedro quincy rob robert sandro
-    shelby steph travis victor whisper
+    john klatt klatt2 klatt3 klatt4 max michel miguel norbert pablo paul pedro quincy rob robert
+    shelby steph travis
 """
 
 ENGLISH_WORDS = """

@@ -107,9 +107,8 @@ class DacTrainableQuantizer:
     """Residual cosine codebooks in small projections of the latents (``DacModel``).
 
     The projections are the principal directions of the residual, the codebooks come from k-means, and both stay as
-    they are, and so does the encoder: what the decoder learns from does not move. Whenever the encoder learned
-    with the quantiser in, whatever the projections did, the loss fell for a few hundred steps and then exploded:
-    cosine lookup takes no notice of a codeword's length, so codewords that trail the latents' scale add up.
+    they are, and so does the encoder: what the decoder learns from does not move. With encoder and projections
+    learning through the quantiser, the loss climbed from its first hundred steps on.
     """
 
     freezes_encoder = True

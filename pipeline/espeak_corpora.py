@@ -146,11 +146,12 @@ def _record(utterance_id: str, text: str, voice: EspeakVoice, sample_rate: int) 
     digital zeros and every peak is the engine's, which no recording has.
     """
     import numpy as np
-    import soxr
+
+    from codecfake.codec_adapters.resampling import resample
 
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8], "little"))
     spoken, native_rate = synthesise(text, voice)
-    spoken = soxr.resample(spoken, native_rate, sample_rate, quality="VHQ")
+    spoken = resample(spoken, native_rate, sample_rate)
     before, after = (int(seconds * sample_rate) for seconds in rng.uniform(0.05, 0.25, 2))
     wave = np.pad(spoken, (before, after))
     wave *= 10 ** (rng.uniform(-12.0, -2.0) / 20) / max(float(np.abs(wave).max()), 1e-3)
