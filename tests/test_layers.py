@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_files_are_published_by_the_one_helper():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 is_replace = isinstance(node, ast.Attribute) and node.attr == "replace" and _is_os(node.value)
                 assert not is_replace or str(path.relative_to(ROOT)) in allowed, path
+
+
+def test_every_package_is_in_the_wheel():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        str(path.parent.relative_to(ROOT))
+        for layer in MAY_IMPORT
+        for path in (ROOT / layer).rglob("__init__.py")
+    }
+    assert set(settings["package-dir"].values()) == folders
+    assert {name.replace("codecfake.", "").replace(".", "/") for name in settings["packages"]} == folders
+    assert set(settings["packages"]) == set(settings["package-dir"])
 
 
 def _is_os(node: ast.expr) -> bool:
