@@ -100,8 +100,8 @@ def write_utterances(speech: Path, root: Path, seconds: np.ndarray) -> None:
 
 def read_corpus(root: Path, out: Path) -> tuple[list[SourceRow], dict[str, Path]]:
     """Rows and root of a corpus."""
-    config = make_config({"vctk": root, "out": out})
-    return inspect(list_sources(config), Monitor()).to_pylist(), corpus_roots(config)
+    listings = list_sources(make_config({"vctk": root, "out": out}))
+    return inspect(listings, Monitor()).to_pylist(), corpus_roots(listings)
 
 
 def measure(case: Case, speech: Path, folder: Path, weights: Path, rounds: int) -> dict:

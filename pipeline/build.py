@@ -1,6 +1,6 @@
 """The main job: corpora in, published shards and a split out. Resumes from whatever is published."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,7 +71,7 @@ def build_locked(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> 
     shards = plan_shards(source, config.codecs) + retry_shards(config.out)
     pending = [shard for shard in shards if not is_published(config.out, shard.codec, shard.id)]
     if pending:
-        run_pending(config, checkpoints, device, pending, monitor, run_shards)
+        run_pending(config, corpus_roots(listings), checkpoints, device, pending, monitor, run_shards)
     return BuildReport(len(pending), len(shards) - len(pending), split_run(config.out, monitor=monitor))
 
 
@@ -98,6 +98,7 @@ def remove_drafts(run_dir: Path) -> None:
 
 def run_pending(
     config: RunConfig,
+    roots: Mapping[str, Path],
     checkpoints: dict[str, Checkpoint],
     device: Device,
     pending: Sequence[Shard],
@@ -111,7 +112,7 @@ def run_pending(
     """
     resynthesis = Resynthesis(
         run_dir=config.out,
-        corpus_roots=corpus_roots(config),
+        corpus_roots=roots,
         sample_rate=None if config.sample_rate == "native" else config.sample_rate,
         device=device,
         adapter_of=_codec_cache(checkpoints, device),

@@ -38,9 +38,8 @@ def list_sources(config: RunConfig) -> list[CorpusListing]:
     return limited
 
 
-def corpus_roots(config: RunConfig) -> dict[str, Path]:
+def corpus_roots(listings: Sequence[CorpusListing]) -> dict[str, Path]:
     """The folder that the paths of each corpus are relative to."""
-    listings = list_corpora(config.vctk, config.aishell3, config.microphone)
     return {listing.corpus: listing.root for listing in listings}
 
 

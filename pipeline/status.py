@@ -48,20 +48,20 @@ class RunStatus:
         return all(codec.shards == codec.shards_published for codec in self.codecs)
 
 
-def planned_shards(config: RunConfig) -> list[tuple[str, str, float]]:
-    """Codec, id and seconds of every shard that the run is to publish; empty before the corpora are read."""
+def planned_shards(config: RunConfig) -> list[tuple[str, str]]:
+    """Codec and id of every shard that the run is to publish; empty before the corpora are read."""
     from codecfake.pipeline.source import read_source_table
 
     if not (config.out / SOURCE).is_file():
         return []
     base = plan_shards(read_source_table(config.out / SOURCE), config.codecs)
-    return [(shard.codec, shard.id, shard.seconds) for shard in base + retry_shards(config.out)]
+    return [(shard.codec, shard.id) for shard in base + retry_shards(config.out)]
 
 
 def run_status(config: RunConfig) -> RunStatus:
     """Read the state of a run from its published shards."""
     run_dir: Path = config.out
-    planned = Counter(codec for codec, _, _ in planned_shards(config))
+    planned = Counter(codec for codec, _ in planned_shards(config))
     done: Counter[str] = Counter()
     source_seconds: Counter[str] = Counter()
     wall_seconds: Counter[str] = Counter()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from speech import voice
 
 from codecfake.manifests.reasons import Reason
 
@@ -18,18 +19,6 @@ GOOD = (
 )
 
 
-def speech_like(seconds: float, sample_rate: int, seed: int) -> NDArray[np.float32]:
-    """Harmonics of a gliding pitch under a syllable-rate envelope, plus noise: (T,) samples, peak 0.5."""
-    random = np.random.default_rng(seed)
-    time = np.arange(round(seconds * sample_rate)) / sample_rate
-    pitch = random.uniform(90, 220) * (1 + 0.1 * np.sin(2 * np.pi * 0.7 * time))
-    phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
-    voice = sum(np.sin(k * phase) / k for k in range(1, 12))
-    envelope = 0.55 + 0.45 * np.sin(2 * np.pi * 4 * time)
-    wave = voice * envelope + 0.02 * random.standard_normal(len(time))
-    return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
-
-
 def encode(wave: NDArray, sample_rate: int = RATE, container: str = "WAV", subtype: str = "PCM_16") -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, wave, sample_rate, format=container, subtype=subtype)
@@ -37,7 +26,7 @@ def encode(wave: NDArray, sample_rate: int = RATE, container: str = "WAV", subty
 
 
 def _contents() -> dict[str, tuple[bytes, Reason | None]]:
-    wave = speech_like(0.5, RATE, seed=1)
+    wave = voice(0.5, RATE, seed=1)
     with_nan, with_infinity = wave.copy(), wave.copy()
     with_nan[100], with_infinity[200] = np.nan, np.inf
     wav, flac = encode(wave), encode(wave, container="FLAC")
@@ -53,8 +42,8 @@ def _contents() -> dict[str, tuple[bytes, Reason | None]]:
         "SSB00050108.wav": (encode(wave, subtype="PCM_U8"), None),
         "SSB00050109.wav": (encode(wave, subtype="PCM_24"), None),
         "SSB00050110.wav": (encode(np.stack([wave, 0.5 * wave], axis=1)), None),
-        "SSB00050111.wav": (encode(speech_like(0.5, 8_000, seed=3), 8_000), None),
-        "SSB00050112.wav": (encode(speech_like(0.5, 96_000, seed=4), 96_000), None),
+        "SSB00050111.wav": (encode(voice(0.5, 8_000, seed=3), 8_000), None),
+        "SSB00050112.wav": (encode(voice(0.5, 96_000, seed=4), 96_000), None),
         "SSB00050113.wav": (b"This is not a recording.\n" * 40, Reason.UNREADABLE),
         "我的 录音 01.wav": (wav, Reason.BAD_NAME),
         "SSB00050116.wav": (noise, Reason.UNREADABLE),
@@ -77,7 +66,7 @@ def write_corrupt_corpus(root: Path) -> dict[str, Reason | None]:
     expected: dict[str, Reason | None] = {}
     for seed, path in enumerate(GOOD, start=10):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(encode(speech_like(0.6, RATE, seed)))
+        (root / path).write_bytes(encode(voice(0.6, RATE, seed)))
         expected[path] = None
     folder = f"train/wav/{SPEAKER}"
     for name, (content, reason) in _contents().items():

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from corrupt_audio import encode, speech_like, write_corrupt_corpus
+from corrupt_audio import encode, write_corrupt_corpus
+from speech import voice
 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.corpora import list_corpora
@@ -336,7 +337,7 @@ def test_a_transcript_in_odd_bytes_is_read_all_the_same(aishell3):
 
 
 def test_wav_instead_of_flac_and_the_other_way_round_is_accepted(tmp_path):
-    wave = speech_like(0.2, 48_000, seed=1)
+    wave = voice(0.2, 48_000, seed=1)
     for path, container in {
         "wav48_silence_trimmed/p225/p225_001_mic1.wav": "WAV",
         "wav48_silence_trimmed/p225/p225_002_mic1.FLAC": "FLAC",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupt_audio import RATE, encode, speech_like, write_corrupt_corpus
+from corrupt_audio import RATE, encode, write_corrupt_corpus
+from speech import voice
 
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import check_schema, source_schema
@@ -78,7 +79,7 @@ def test_messages_say_what_is_wrong_and_hold_no_memory_addresses(tmp_path):
 
 
 def test_a_good_recording_is_measured_exactly(tmp_path):
-    content = encode(speech_like(0.5, RATE, seed=1))
+    content = encode(voice(0.5, RATE, seed=1))
     row = inspect_bytes(tmp_path, content)
     assert row == {
         "utterance_id": "SSB00050001",
@@ -102,7 +103,7 @@ def test_a_good_recording_is_measured_exactly(tmp_path):
 
 
 def test_the_shortest_and_the_quietest_recordings_that_are_still_used(tmp_path):
-    wave = speech_like(0.1, RATE, seed=1)
+    wave = voice(0.1, RATE, seed=1)
     assert inspect_bytes(tmp_path, encode(wave[:4_410]))["reason"] is None
     assert inspect_bytes(tmp_path, encode(wave[:4_409]))["reason"] == Reason.TOO_SHORT
     assert inspect_bytes(tmp_path, encode(wave * 2.1e-4, subtype="FLOAT"))["reason"] is None
@@ -110,18 +111,18 @@ def test_the_shortest_and_the_quietest_recordings_that_are_still_used(tmp_path):
 
 
 def test_channels_that_cancel_each_other_are_silence(tmp_path):
-    wave = speech_like(0.2, RATE, seed=1)
+    wave = voice(0.2, RATE, seed=1)
     assert inspect_bytes(tmp_path, encode(np.stack([wave, -wave], axis=1)))["reason"] == Reason.SILENT
 
 
 def test_a_wav_written_to_a_pipe_is_not_truncated(tmp_path):
-    content = encode(speech_like(0.5, RATE, seed=1))
+    content = encode(voice(0.5, RATE, seed=1))
     row = inspect_bytes(tmp_path, content[:4] + b"\xff" * 4 + content[8:40] + b"\xff" * 4 + content[44:])
     assert (row["reason"], row["samples"]) == (None, 22_050)
 
 
 def test_a_flac_of_unknown_length_is_refused_before_memory_is_taken_for_it(tmp_path):
-    content = bytearray(encode(speech_like(0.5, RATE, seed=1), container="FLAC"))
+    content = bytearray(encode(voice(0.5, RATE, seed=1), container="FLAC"))
     content[21] &= 0xF0  # the 36 bits of STREAMINFO that give the number of samples
     content[22:26] = bytes(4)
     row = inspect_bytes(tmp_path, bytes(content))
@@ -136,7 +137,7 @@ def test_more_than_an_hour_is_refused_from_the_header(tmp_path):
 
 
 def test_more_than_two_gibibytes_are_refused_unread(tmp_path):
-    inspect_bytes(tmp_path, encode(speech_like(0.5, RATE, seed=1)))
+    inspect_bytes(tmp_path, encode(voice(0.5, RATE, seed=1)))
     os.truncate(tmp_path / PATH, 2 * 1024**3 + 1)  # sparse: takes no disk
     row = inspect_utterance(tmp_path, UTTERANCE)
     assert row["reason"] == Reason.UNREADABLE
@@ -146,7 +147,7 @@ def test_more_than_two_gibibytes_are_refused_unread(tmp_path):
 @pytest.mark.parametrize("container", ["WAV", "FLAC"])
 def test_damaged_bytes_never_raise(tmp_path, container):
     random = np.random.default_rng(7)
-    content = encode(speech_like(0.2, RATE, seed=1), container=container)
+    content = encode(voice(0.2, RATE, seed=1), container=container)
     for trial in range(150):
         damaged = bytearray(content[: random.integers(1, len(content) + 1)] if trial % 2 else content)
         for position in random.integers(0, min(len(damaged), 120), size=4):

@@ -21,10 +21,11 @@ from codecfake.pipeline.source import corpus_roots, inspect, list_sources
 def run(corpora, outside, tmp_path):
     """Call with a device and an adapter; gives the items and the record of one shard of all utterances."""
     config = settings(corpora, outside, tmp_path / "unused")
-    rows = inspect(list_sources(config), Monitor()).to_pylist()
+    listings = list_sources(config)
+    rows = inspect(listings, Monitor()).to_pylist()
 
     def run_on(device: Device, adapter, out: Path) -> tuple[list[dict], dict]:
-        work = Resynthesis(out, corpus_roots(config), 16_000, device, lambda _id: adapter, Monitor())
+        work = Resynthesis(out, corpus_roots(listings), 16_000, device, lambda _id: adapter, Monitor())
         record = work.run_shard(cut_shards("X1", rows)[0])
         items = pq.read_table(out / "shards" / "X1" / "00000" / "items.parquet").to_pylist()
         return items, record

@@ -24,7 +24,7 @@ class Pair:
 
 
 def verify_here(config):
-    return verify(config.out, [(codec, shard) for codec, shard, _ in planned_shards(config)], Monitor())
+    return verify(config.out, planned_shards(config), Monitor())
 
 
 def retry_here(config, reason=None):

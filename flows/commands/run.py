@@ -35,7 +35,7 @@ def verify(run: options.RunFolder, json: options.Json = False) -> None:
     from codecfake.pipeline.status import planned_shards
     from codecfake.pipeline.verification import verify as verify_run
 
-    planned = [(codec, shard) for codec, shard, _ in planned_shards(saved_config(run))]
+    planned = planned_shards(saved_config(run))
     with monitored() as monitor:
         report = verify_run(run.absolute(), planned, monitor)
     if json:
