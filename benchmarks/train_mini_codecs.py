@@ -21,17 +21,19 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from training_speech import invent_speech
 
+from codecfake.codec_adapters.nn.seanet import SeanetCodec
 from codecfake.codec_adapters.training import TrainingProgress, TrainingSettings, train_codec
 
 ARCHITECTURES = {"F04": "encodec", "F07": "dac"}
 CONFIGS = {
     "encodec": {
-        "target_bandwidths": [6.0],
-        "sampling_rate": 24_000,
-        "num_filters": 8,
-        "hidden_size": 64,
-        "num_lstm_layers": 1,
+        "filters": 8,
+        "ratios": [8, 5, 4, 2],
+        "dimension": 64,
+        "codebooks": 8,
         "codebook_size": 1024,
+        "causal": True,
+        "lstm_layers": 1,
     },
     "dac": {
         "sampling_rate": 44_100,
@@ -43,6 +45,7 @@ CONFIGS = {
         "codebook_dim": 8,
     },
 }
+SAMPLE_RATES = {"encodec": 24_000, "dac": 44_100}
 HOP_LENGTHS = {"encodec": 320, "dac": 512}
 TRAINING = {
     "encodec": {"crop_samples": 9600, "batch_size": 5, "warmup_steps": 2000},
@@ -54,10 +57,10 @@ CHECKPOINT_SECONDS = 240.0
 
 def build_model(architecture: str) -> nn.Module:
     """Build the reduced network with random weights."""
-    from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
+    from transformers import DacConfig, DacModel
 
     if architecture == "encodec":
-        return EncodecModel(EncodecConfig(**CONFIGS["encodec"]))
+        return SeanetCodec(**CONFIGS["encodec"])
     return DacModel(DacConfig(**CONFIGS["dac"]))
 
 
@@ -66,18 +69,17 @@ def resynthesise(model: nn.Module, architecture: str, wave: np.ndarray) -> np.nd
     """Send one wave, float32, shape (T,), through all codebooks; the length stays."""
     hop = HOP_LENGTHS[architecture]
     padded = np.pad(wave, (0, -wave.size % hop)).astype(np.float32)
-    batch = torch.from_numpy(padded)[None, None]
+    batch = torch.from_numpy(padded)[None]
     if architecture == "encodec":
-        codes = model.encode(batch, bandwidth=6.0).audio_codes
-        decoded = model.decode(codes, [None]).audio_values
+        decoded = model.decode(model.encode(batch))
     else:
-        decoded = model.decode(model.encode(batch).quantized_representation).audio_values
+        decoded = model.decode(model.encode(batch[:, None]).quantized_representation).audio_values
     return decoded.flatten().numpy()[: wave.size]
 
 
 def measure_stoi(model: nn.Module, architecture: str, waves: list[np.ndarray]) -> float:
     """Mean STOI of waves at the model's own rate, compared at 16 kHz."""
-    rate = model.config.sampling_rate
+    rate = SAMPLE_RATES[architecture]
     scores = []
     for wave in waves:
         decoded = resynthesise(model, architecture, wave)
@@ -92,14 +94,11 @@ def restore_level(model: nn.Module, architecture: str, waves: list[np.ndarray]) 
     A loss on the wave makes a network that is unsure of the phase speak too softly.
     """
     last = [module for module in model.decoder.modules() if isinstance(module, nn.Conv1d)][-1]
-    weight = last.weight
-    if nn.utils.parametrize.is_parametrized(last, "weight"):
-        weight = last.parametrizations.weight.original0
     decibels = 0.0
     for _ in range(3):  # DAC ends in a tanh, so that one gain is not quite enough
         ratios = [wave.std() / resynthesise(model, architecture, wave).std() for wave in waves]
         gain = float(np.median(ratios))
-        weight.mul_(gain)
+        last.weight.mul_(gain)
         last.bias.mul_(gain)
         decibels += 20 * math.log10(gain)
     return decibels
@@ -117,11 +116,7 @@ def read_clips(folder: Path, sample_rate: int) -> list[np.ndarray]:
 
 def save_checkpoint(model: nn.Module, path: Path) -> str:
     """Write half-precision weights, and read them back into ``model``; return the file's sha256."""
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        # embed_avg serves training only, but a strict load asks for it: zeros of one byte each
-        kept = torch.zeros(tensor.shape, dtype=torch.uint8) if name.endswith("embed_avg") else tensor.half()
-        tensors[name] = kept.contiguous()
+    tensors = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file(tensors, temporary)
@@ -153,7 +148,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     architecture = ARCHITECTURES[arguments.name]
     model = build_model(architecture)
-    rate = model.config.sampling_rate
+    rate = SAMPLE_RATES[architecture]
     speech = invent_speech(arguments.speech_minutes * 60, rate, seed=arguments.seed)
     clips = {"espeak": invent_speech(60, rate, seed=arguments.seed + 1)}
     if arguments.validate:
@@ -168,9 +163,9 @@ def main() -> None:
         card = json.loads(arguments.start.with_suffix(".json").read_text(encoding="utf-8"))
         steps_before, minutes_before = card["steps"], card["minutes"]
     seconds_of_speech = round(sum(wave.size for wave in speech) / rate, 1)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{arguments.name}: {seconds_of_speech} s of speech, {model.num_parameters() / 1e6:.2f} M parameters",
-        flush=True,
+        f"{arguments.name}: {seconds_of_speech} s of speech, {parameters / 1e6:.2f} M parameters", flush=True
     )
     path = arguments.out / f"{arguments.name}.safetensors"
     recent: list[float] = []
@@ -213,7 +208,7 @@ def main() -> None:
         **TRAINING[architecture],
     )
     started = time.monotonic()
-    losses = train_codec(model, speech, settings, on_step=watch)
+    losses = train_codec(model, speech, rate, settings, on_step=watch)
     print(f"level restored by {restore_level(model, architecture, clips['espeak']):.1f} dB", flush=True)
     publish(model, len(losses), time.monotonic() - started)
 

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codecfake.codec_adapters.card import CodecCard
+from codecfake.codec_adapters.errors import CodecError
 from codecfake.codec_adapters.resampling import Wave, fit_length, resample, resampled_length, to_mono
 
 if TYPE_CHECKING:
     import torch
-
-
-class CodecError(Exception):
-    """A codec that is unknown, cannot be loaded, or broke its contract; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,22 @@ class CodecAdapter(ABC):
     A subclass holds what differs: its ``card``, how its network is built and loaded, and ``reconstruct``. The
     level is never touched: no normalisation before or after the network, so that what a detector sees of the
     level is what the codec did to it.
+
+    Args:
+        device: As torch names it.
+        input_peak: Bring every utterance to this peak before the network, and leave it there, as CodecFake did
+            with 0.95 for HiFi-Codec; absent, the level stays.
     """
 
     card: ClassVar[CodecCard]
+    chunk_seconds = 30.0
+    """Longest stretch that the network is given at once; no utterance of the corpora is longer."""
+    delay_samples = 0
+    """By how many samples the loaded weights answer late, or early if negative; ``run`` puts that right."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", *, input_peak: float | None = None) -> None:
         self.device = device
+        self.input_peak = input_peak
 
     @abstractmethod
     def load(self, checkpoint: Path, network: Mapping[str, Any] | None = None) -> None:
@@ -69,6 +76,28 @@ class CodecAdapter(ABC):
             Shape (B, T') with T' >= T, aligned to the input sample by sample.
         """
 
+    def codes(self, waves: "torch.Tensor") -> "torch.Tensor":
+        """Encode and quantise only.
+
+        Args:
+            waves: As for ``reconstruct``.
+
+        Returns:
+            Shape (B, K, F), int64.
+
+        Raises:
+            NotImplementedError: If the adapter does not show its codes.
+        """
+        raise NotImplementedError(f"{self.card.id} does not show its codes")
+
+    def load_random(self, seed: int = 0) -> None:
+        """Build the published network with random weights, for ``codecfake codecs check --random-weights``.
+
+        Raises:
+            CodecError: If the adapter cannot.
+        """
+        raise CodecError(f"{self.card.id} cannot make random weights; check it with --weights FOLDER")
+
     def padded_length(self, samples: int) -> int:
         """Samples that the network is given for an utterance of ``samples`` samples at the codec's rate."""
         hop = self.card.hop_length
@@ -77,7 +106,7 @@ class CodecAdapter(ABC):
     def frames(self, samples: int, sample_rate: int) -> int:
         """Frames of an utterance; utterances of equal frames may share a batch without further padding."""
         at_codec_rate = resampled_length(samples, sample_rate, self.card.sample_rate)
-        return self.padded_length(at_codec_rate) // self.card.hop_length
+        return self.padded_length(at_codec_rate + max(0, self.delay_samples)) // self.card.hop_length
 
     def prepare(self, wave: NDArray, sample_rate: int) -> PreparedWave:
         """Mix down, resample to the codec's rate, and pad with zeros to whole frames.
@@ -85,15 +114,31 @@ class CodecAdapter(ABC):
         Args:
             wave: Shape (T,) or (T, channels).
             sample_rate: Its rate in Hz.
+
+        Raises:
+            CodecError: If ``wave`` is empty, has another shape, or holds anything but finite floats.
         """
+        if wave.ndim not in (1, 2) or not wave.size:
+            raise CodecError(
+                f"{self.card.id}: a wave of shape {wave.shape}; expected (T,) or (T, channels), T > 0"
+            )
+        if not np.issubdtype(wave.dtype, np.floating) or not np.isfinite(wave).all():
+            raise CodecError(
+                f"{self.card.id}: a wave with integers, NaN or infinities; expected finite floats in [-1, 1]"
+            )
         mono = to_mono(wave)
         at_codec_rate = resample(mono, sample_rate, self.card.sample_rate)
+        peak = np.abs(at_codec_rate).max()
+        if self.input_peak is not None and peak > 0:
+            at_codec_rate = at_codec_rate * (self.input_peak / peak)
         samples = len(at_codec_rate)
-        padded = fit_length(at_codec_rate, self.padded_length(samples))
+        padded = fit_length(at_codec_rate, self.padded_length(samples + max(0, self.delay_samples)))
         return PreparedWave(padded, samples, len(mono), sample_rate)
 
     def run(self, batch: Sequence[PreparedWave]) -> list[Wave]:
-        """Run the network once on utterances of equal padded length.
+        """Run the network on utterances of equal padded length.
+
+        Beyond ``chunk_seconds`` it runs on overlapping chunks, and the overlap is thrown away.
 
         Returns:
             One wave per utterance at the codec's rate, cut to the utterance's own samples.
@@ -102,13 +147,33 @@ class CodecAdapter(ABC):
 
         with torch.inference_mode():
             waves = torch.from_numpy(np.stack([item.wave for item in batch])).to(self.device)
-            output = self.reconstruct(waves).float().cpu().numpy()
-        if output.shape[0] != len(batch) or output.shape[1] < waves.shape[1]:
+            output = self._reconstruct_in_chunks(waves).float().cpu().numpy()
+        late, early = max(0, self.delay_samples), max(0, -self.delay_samples)
+        aligned = np.pad(output[:, late:], ((0, 0), (early, 0)))
+        return [wave[: item.samples] for wave, item in zip(aligned, batch, strict=True)]
+
+    def _reconstruct_in_chunks(self, waves: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        hop, rate, total = self.card.hop_length, self.card.sample_rate, waves.shape[1]
+        chunk, context = (int(s * rate) // hop * hop for s in (self.chunk_seconds, self.card.context_seconds))
+        if total <= chunk + 2 * context:
+            return self._checked_reconstruct(waves)
+        pieces = []
+        for start in range(0, total, chunk):
+            first, end = max(0, start - context), min(start + chunk, total)
+            output = self._checked_reconstruct(waves[:, first : end + context])
+            pieces.append(output[:, start - first : end - first])
+        return torch.cat(pieces, dim=1)
+
+    def _checked_reconstruct(self, waves: "torch.Tensor") -> "torch.Tensor":
+        output = self.reconstruct(waves)
+        if output.shape[0] != waves.shape[0] or output.shape[1] < waves.shape[1]:
             raise CodecError(
-                f"{self.card.id}: the network gave shape {output.shape} for input {tuple(waves.shape)}; "
+                f"{self.card.id}: the network gave shape {tuple(output.shape)} for input {tuple(waves.shape)}; "
                 "reconstruct() must return at least as many samples as it is given"
             )
-        return [wave[: item.samples] for wave, item in zip(output, batch, strict=True)]
+        return output
 
     def finish(self, wave: Wave, prepared: PreparedWave, output_rate: int) -> Wave:
         """Resample a reconstructed wave to ``output_rate``, as long as the bona fide one is there."""

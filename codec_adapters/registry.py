@@ -6,28 +6,38 @@ Such a class is imported only when it is asked for by name.
 
 import difflib
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
-from codecfake.codec_adapters.base import CodecAdapter, CodecError
+from codecfake.codec_adapters.base import CodecAdapter
+from codecfake.codec_adapters.card import CodecCard
+from codecfake.codec_adapters.errors import CodecError
 
 ENTRY_POINT_GROUP = "codecfake.codecs"
 
 _built_in: dict[str, type[CodecAdapter]] = {}
 
 
-def register(adapter: type[CodecAdapter]) -> type[CodecAdapter]:
-    """Class decorator that makes an adapter of this package known under its card's id.
+def register(*cards: CodecCard) -> Callable[[type[CodecAdapter]], type[CodecAdapter]]:
+    """Class decorator that makes a family's adapter known once per card, each under the card's id.
 
     Raises:
-        CodecError: If the id is taken.
+        CodecError: If an id is taken.
     """
-    codec_id = adapter.card.id
-    if codec_id in _built_in:
-        raise CodecError(f"codec id {codec_id!r} is registered twice: {_built_in[codec_id]} and {adapter}")
-    _built_in[codec_id] = adapter
-    return adapter
+
+    def register_family(family: type[CodecAdapter]) -> type[CodecAdapter]:
+        for card in cards:
+            if card.id in _built_in:
+                raise CodecError(
+                    f"codec id {card.id!r} is registered twice: {_built_in[card.id]} and {family}"
+                )
+            names = {"card": card, "__module__": family.__module__, "__doc__": family.__doc__}
+            _built_in[card.id] = type(f"{family.__name__}[{card.id}]", (family,), names)
+        return family
+
+    return register_family
 
 
 @cache

@@ -65,6 +65,7 @@ class TrainingProgress:
 def train_codec(
     model: nn.Module,
     waves: Sequence[np.ndarray],
+    sample_rate: int,
     settings: TrainingSettings,
     *,
     on_step: Callable[[TrainingProgress, Callable[[], nn.Module]], None] | None = None,
@@ -74,8 +75,9 @@ def train_codec(
     A model whose codebooks hold something already is trained on as it is, without initialisation and warm-up.
 
     Args:
-        model: transformers' ``EncodecModel`` or ``DacModel``.
-        waves: Speech at the model's sample rate, float32 in [-1, 1], each of shape (T,).
+        model: ``SeanetCodec``, or transformers' ``DacModel``.
+        waves: Speech, float32 in [-1, 1], each of shape (T,).
+        sample_rate: Of the waves and the model, in Hz.
         settings: How to train.
         on_step: Called after each step, with a function that gives a copy of the averaged network.
 
@@ -91,7 +93,7 @@ def train_codec(
     plain = copy.deepcopy(model)
     normalised = _normalise_weights(model)
     quantizer = trainable_quantizer(model, seed=settings.seed)
-    loss_function = ReconstructionLoss(model.config.sampling_rate)
+    loss_function = ReconstructionLoss(sample_rate)
     warmup_steps = 0 if quantizer.is_initialised() else settings.warmup_steps
     if warmup_steps:
         _initialise_from_data(model, draw())
@@ -142,7 +144,7 @@ def train_codec(
 
 
 def _normalise_weights(model: nn.Module) -> list[str]:
-    """Train with weight norm, whether or not the network keeps it; return the layers it is to be folded into.
+    """Train with weight norm, which the networks do not keep; return the layers it is to be folded into.
 
     Without it ``DacModel`` diverged at a rate of 1e-3 within 900 steps.
     """
@@ -150,7 +152,7 @@ def _normalise_weights(model: nn.Module) -> list[str]:
         f"{part}.{name}"
         for part in ("encoder", "decoder")
         for name, module in getattr(model, part).named_modules()
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and not _is_parametrized(module)
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d)
     ]
     for name in names:
         nn.utils.parametrizations.weight_norm(model.get_submodule(name))
@@ -260,10 +262,6 @@ def _initialise_from_data(model: nn.Module, wave: torch.Tensor) -> None:
     model.decoder(model.encoder(wave))
     for hook in hooks:
         hook.remove()
-
-
-def _is_parametrized(module: nn.Module) -> bool:
-    return nn.utils.parametrize.is_parametrized(module, "weight")
 
 
 @torch.no_grad()

@@ -65,15 +65,15 @@ class _RunningCodebook:
         return vectors[torch.randint(vectors.shape[0], (count,), generator=self._generator)]
 
 
-class EncodecTrainableQuantizer:
-    """Residual Euclidean codebooks over the latents themselves (``EncodecModel``)."""
+class EuclideanTrainableQuantizer:
+    """Residual Euclidean codebooks over the latents themselves (``ResidualVectorQuantizer``)."""
 
     freezes_encoder = False
 
     def __init__(self, model: nn.Module, generator: torch.Generator) -> None:
-        layers = [layer.codebook for layer in model.quantizer.layers]
         self._codebooks = [
-            _RunningCodebook(layer.embed, cosine=False, generator=generator) for layer in layers
+            _RunningCodebook(codebook, cosine=False, generator=generator)
+            for codebook in model.quantizer.codebooks
         ]
 
     def is_initialised(self) -> bool:
@@ -160,8 +160,10 @@ class DacTrainableQuantizer:
         return latents - residual, torch.zeros(())
 
 
-def trainable_quantizer(model: nn.Module, *, seed: int) -> EncodecTrainableQuantizer | DacTrainableQuantizer:
+def trainable_quantizer(
+    model: nn.Module, *, seed: int
+) -> EuclideanTrainableQuantizer | DacTrainableQuantizer:
     """Wrap the quantiser of ``model`` for training; it changes the model's tensors in place."""
     generator = torch.Generator().manual_seed(seed)
-    wrapper = DacTrainableQuantizer if hasattr(model.quantizer, "quantizers") else EncodecTrainableQuantizer
+    wrapper = DacTrainableQuantizer if hasattr(model.quantizer, "quantizers") else EuclideanTrainableQuantizer
     return wrapper(model, generator)

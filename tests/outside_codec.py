@@ -1,5 +1,7 @@
 """A codec that lives outside the package, as a user's would: mu-law at 8 kHz, found through its entry point."""
 
+import shutil
+import tomllib
 from pathlib import Path
 
 from codecfake.codec_adapters import CodecAdapter, CodecCard
@@ -57,6 +59,25 @@ def install(folder: Path) -> tuple[Path, Path]:
     weights.mkdir()
     save_file({"mu": torch.tensor(255.0)}, weights / "X1.safetensors")
     return site, weights
+
+
+def lay_out(project: Path, site: Path) -> Path:
+    """Lay out what ``pip install`` of the package in ``project`` would, as its pyproject.toml says.
+
+    Returns:
+        ``site``, to put on ``sys.path``.
+    """
+    description = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    name = description["project"]["name"].replace("-", "_")
+    info = site / f"{name}-{description['project']['version']}.dist-info"
+    info.mkdir(parents=True)
+    points = description["project"]["entry-points"]["codecfake.codecs"]
+    lines = [f"{codec} = {target}\n" for codec, target in points.items()]
+    (info / "entry_points.txt").write_text("".join(["[codecfake.codecs]\n", *lines]))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    for module in description["tool"]["setuptools"]["py-modules"]:
+        shutil.copy(project / f"{module}.py", site)
+    return site
 
 
 def slow_down(site: Path, seconds: float) -> None:

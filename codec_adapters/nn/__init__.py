@@ -1,0 +1,1 @@
+"""Building blocks of the codecs' networks: inference, and what a trainer needs of it; no files, no corpora."""
