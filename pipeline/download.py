@@ -20,6 +20,8 @@ Report = Callable[[int, int | None], None]
 """Called with the bytes on disk and the bytes in all, where the server tells."""
 
 ATTEMPTS = 6
+ATTEMPTS_TO_CONNECT = 3
+"""While no address has answered yet: a machine without a network should say so within seconds."""
 BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -98,7 +100,7 @@ def _collect(urls: list[str], target: Path, report: Report) -> str:
     import httpx
 
     part = _sibling(target, ".part")
-    failures = 0
+    failures, answered = 0, False
     timeout = httpx.Timeout(30.0, connect=15.0)
     hooks = {"request": [_refuse_plain_http]}
     with httpx.Client(follow_redirects=True, timeout=timeout, event_hooks=hooks) as client:
@@ -107,13 +109,15 @@ def _collect(urls: list[str], target: Path, report: Report) -> str:
             try:
                 return _continue(client, urls[0], target, report)
             except httpx.HTTPStatusError as error:
+                answered = True
                 last = f"{urls[0]} answered {error.response.status_code}"
                 if error.response.status_code not in (408, 429) and error.response.is_client_error:
                     urls = urls[1:]
             except (httpx.TransportError, httpx.TooManyRedirects) as error:
+                answered = answered or not isinstance(error, httpx.ConnectError)
                 last = f"{urls[0]}: {error or type(error).__name__}"
             failures = 0 if _size(part) > before else failures + 1
-            if not urls or failures >= ATTEMPTS:
+            if not urls or failures >= (ATTEMPTS if answered else ATTEMPTS_TO_CONNECT):
                 raise CodecfakeError(
                     f"{target.name} could not be downloaded: {last}",
                     cause="no connection to the internet, a proxy, or a server that is down",
