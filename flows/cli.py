@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from codecfake.flows.commands import build, codecs, corpora, demo, detector, run
+from codecfake.flows.commands import build, codec_checks, codecs, corpora, demo, detector, run
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -36,6 +36,9 @@ COMMANDS = (
     (app, "retry", run.retry, "codecfake retry run --reason out-of-memory"),
     (codecs_app, "list", codecs.list_codecs, "codecfake codecs list"),
     (codecs_app, "describe", codecs.describe, "codecfake codecs describe F04"),
+    (codecs_app, "fetch", codecs.fetch, "codecfake codecs fetch F04 --out weights"),
+    (codecs_app, "check", codec_checks.check, "codecfake codecs check F04 --random-weights"),
+    (codecs_app, "new", codec_checks.new, "codecfake codecs new mycodec"),
     (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
     (app, "train", detector.train, "codecfake train run --epochs 10"),
     (app, "score", detector.score, "codecfake score run"),
