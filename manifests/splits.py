@@ -34,10 +34,13 @@ class CodecRole:
 
     codec: str
     condition: str
-    """``C4`` for F04, ``C-mimi`` for a codec outside the published numbering, empty for bona fide audio."""
+    """``C4`` for F04, ``C4-1`` for a bit-rate variant of the paper, ``C-mimi`` for any other codec, empty for
+    bona fide audio."""
     method: str
     """Third column of the label files: ``0`` for bona fide, ``4`` for F04, else the codec's name."""
     is_seen: bool
+    eval_only: bool
+    """Whether its fakes are evaluated for the eval utterances alone, as the paper's bit-rate variants are."""
     order: tuple[int, int, str]
     """Sort key: bona fide, then the numbered codecs, then the others by name."""
 
@@ -45,17 +48,19 @@ class CodecRole:
 def codec_role(codec: str) -> CodecRole:
     """Give the role of a codec, or of bona fide audio when ``codec`` is ``real``."""
     if codec == REAL:
-        return CodecRole(codec, "", "0", False, (0, 0, ""))
+        return CodecRole(codec, "", "0", False, False, (0, 0, ""))
     if re.fullmatch(r"F(0[1-9]|[1-9][0-9]+)", codec):
         number = int(codec[1:])
-        return CodecRole(codec, f"C{number}", str(number), codec in SEEN, (1, number, codec))
-    return CodecRole(codec, f"C-{codec}", codec, False, (2, 0, codec))
+        return CodecRole(codec, f"C{number}", str(number), codec in SEEN, False, (1, number, codec))
+    if re.fullmatch(r"C[1-9]-[1-9]", codec):
+        return CodecRole(codec, codec, codec, False, True, (2, 0, codec))
+    return CodecRole(codec, f"C-{codec}", codec, False, False, (3, 0, codec))
 
 
 def condition_order(condition: str) -> tuple[int, int, str]:
-    """Give the sort key of a condition: C1, C2, ... C10, then the named ones."""
+    """Give the sort key of a condition: C1, C2, ... C10, then C3-1 and its like, then the named ones."""
     number = condition[1:]
-    return (0, int(number), "") if number.isdecimal() else (1, 0, condition)
+    return (0, int(number), "") if number.isdecimal() else (1 if number[:1].isdecimal() else 2, 0, condition)
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,10 @@ def place_items(
 
     is_unseen = np.array([role.codec != REAL and not role.is_seen for role in roles], dtype=bool)[codec_index]
     evaluation = SPLITS.index("eval")
-    outside_eval = evaluation if unseen_whole_corpus else NOWHERE
+    eval_only = np.array([role.eval_only for role in roles], dtype=bool)[codec_index] | (
+        not unseen_whole_corpus
+    )
+    outside_eval = np.where(eval_only, NOWHERE, evaluation)
     split = np.where(is_unseen & (source_split != evaluation), outside_eval, source_split).astype(np.int8)
 
     by_order = sorted(roles, key=lambda role: role.order)

@@ -76,10 +76,15 @@ def build_locked(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> 
 
 
 def find_checkpoints(config: RunConfig) -> dict[str, Checkpoint]:
-    """The weights of every codec of a run, by codec id."""
+    """The weights of every codec of a run, by codec id; a backend that cannot run one of them says so here."""
     from codecfake.codec_adapters import find_codec
+    from codecfake.codec_adapters.backends import upstream_adapter
 
-    return {name: find_checkpoint(find_codec(name).card, config.weights) for name in config.codecs}
+    codecs = {name: find_codec(name) for name in config.codecs}
+    if config.backend == "upstream":
+        for codec in codecs.values():
+            upstream_adapter(codec)
+    return {name: find_checkpoint(codec.card, config.weights) for name, codec in codecs.items()}
 
 
 def plan_shards(source: "pa.Table", codecs: Iterable[str]) -> list[Shard]:
@@ -115,7 +120,7 @@ def run_pending(
         corpus_roots=roots,
         sample_rate=None if config.sample_rate == "native" else config.sample_rate,
         device=device,
-        adapter_of=_codec_cache(checkpoints, device),
+        adapter_of=_codec_cache(config, checkpoints, device),
         monitor=monitor,
     )
     monitor.begin("Resynthesis", sum(shard.seconds for shard in pending), "s")
@@ -129,13 +134,21 @@ def run_pending(
         )
 
 
-def _codec_cache(checkpoints: dict[str, Checkpoint], device: Device) -> Callable[[str], CodecAdapter]:
+def _codec_cache(
+    config: RunConfig, checkpoints: dict[str, Checkpoint], device: Device
+) -> Callable[[str], CodecAdapter]:
     """Load each codec once; two stay loaded, for the moment when one's last shards and the next's overlap."""
     lock = Lock()
 
     @lru_cache(maxsize=2)
     def load(codec_id: str) -> CodecAdapter:
-        return load_codec(codec_id, checkpoints[codec_id], device.name)
+        return load_codec(
+            codec_id,
+            checkpoints[codec_id],
+            device.name,
+            backend=config.backend,
+            input_peak=config.input_peak.get(codec_id),
+        )
 
     def adapter_of(codec_id: str) -> CodecAdapter:
         with lock:

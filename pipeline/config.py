@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from codecfake.codec_adapters.base import CodecError
-from codecfake.codec_adapters.registry import built_in_codecs, find_codec
+from codecfake.codec_adapters.errors import CodecError
+from codecfake.codec_adapters.presets import PRESETS, preset_codecs
+from codecfake.codec_adapters.registry import find_codec
 from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.errors import CodecfakeError
 
@@ -27,8 +28,12 @@ class RunConfig(BaseModel):
     """Root of AISHELL-3."""
     microphone: Literal["mic1", "mic2"] = "mic1"
     """Which recording of VCTK 0.92; Codecfake's file names point to mic1."""
-    codecs: tuple[str, ...] = Field(default_factory=lambda: tuple(built_in_codecs()))
-    """Codec ids, in the order they are worked through."""
+    codecs: tuple[str, ...] = PRESETS["codecfake"]
+    """Codec ids, in the order they are worked through; ``preset`` among the settings stands for its codecs."""
+    backend: Literal["codecfake", "upstream"] = "codecfake"
+    """Whose code runs the networks: ours, or the package that the codec's authors published."""
+    input_peak: dict[str, float] = Field(default_factory=dict)
+    """Codec id to the peak that its input is brought to; elsewhere the level stays."""
     sample_rate: Literal["native"] | int = 16_000
     """Rate of all audio written, in Hz; "native" keeps each codec's own, as the published dataset has it."""
     weights: str = "official"
@@ -40,6 +45,18 @@ class RunConfig(BaseModel):
     seed: int = 0
     """Seed of the split that a build ends with."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict) or settings.get("preset") is None:
+            return settings
+        settings = dict(settings)
+        try:
+            codecs = preset_codecs(str(settings.pop("preset")))
+        except CodecError as error:
+            raise ValueError(str(error)) from error
+        return settings | {"codecs": [*codecs, *_names(settings.get("codecs") or [])]}
+
     @field_validator("vctk", "aishell3", "out")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -48,13 +65,22 @@ class RunConfig(BaseModel):
     @field_validator("codecs", mode="before")
     @classmethod
     def _known_codecs(cls, names: Any) -> Any:
-        if isinstance(names, str):
-            names = [name.strip() for name in names.split(",") if name.strip()]
-        try:
-            ids = [find_codec(name).card.id for name in names]
-        except CodecError as error:
-            raise ValueError(str(error)) from error
-        return tuple(dict.fromkeys(ids))
+        return tuple(dict.fromkeys(_codec_id(name) for name in _names(names)))
+
+    @field_validator("input_peak", mode="before")
+    @classmethod
+    def _known_peaks(cls, peaks: Any) -> Any:
+        if isinstance(peaks, str):
+            pairs = [pair.partition("=") for pair in _names(peaks)]
+            peaks = {name: peak for name, _, peak in pairs}
+        return {_codec_id(name): peak for name, peak in peaks.items()}
+
+    @field_validator("input_peak")
+    @classmethod
+    def _sensible_peaks(cls, peaks: dict[str, float]) -> dict[str, float]:
+        if not all(0 < peak <= 1 for peak in peaks.values()):
+            raise ValueError("a peak lies above 0 and is at most 1, as in B1=0.95")
+        return peaks
 
     @field_validator("sample_rate")
     @classmethod
@@ -77,6 +103,17 @@ class RunConfig(BaseModel):
         return self
 
 
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _codec_id(name: str) -> str:
+    try:
+        return find_codec(name).card.id
+    except CodecError as error:
+        raise ValueError(str(error)) from error
+
+
 def make_config(settings: dict[str, Any], where: str = "the command line") -> RunConfig:
     """Check settings and fill in the defaults.
 
@@ -95,7 +132,7 @@ def make_config(settings: dict[str, Any], where: str = "the command line") -> Ru
 def _describe(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
+        close = difflib.get_close_matches(name, [*RunConfig.model_fields, "preset"], n=1)
         return f"unknown setting {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
     if problem["type"] == "missing":
         return f"{name} is missing: give --{name}, or {name} in the configuration file"

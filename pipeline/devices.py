@@ -86,6 +86,9 @@ def find_device(name: str) -> Device:
             cause="no NVIDIA driver, or the CPU build of torch is installed",
             next_step="python -c 'import torch; print(torch.version.cuda)' shows the build; or --device cpu",
         )
+    # TF32 changes codes, and the fastest convolutions change the last bits from run to run.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
     return Device(name, slots=1, batch_size=32)
 
 

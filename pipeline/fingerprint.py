@@ -37,6 +37,9 @@ def make_fingerprint(
         "sample rate": str(config.sample_rate),
         "audio format": AUDIO_FORMAT,
         "codecs": " ".join(config.codecs),
+        "backend": config.backend,
+        "input peak": " ".join(f"{codec}={peak:g}" for codec, peak in sorted(config.input_peak.items()))
+        or "as it is",
         "batch policy": device.batch_policy,
         "shard policy": SHARD_POLICY,
         "seed": str(config.seed),

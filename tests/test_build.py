@@ -10,6 +10,7 @@ import soundfile
 from corrupt_audio import write_corrupt_corpus
 from run_helpers import build_here, cut_small_shards, manifest, settings, tree
 
+from codecfake.codec_adapters import CodecError
 from codecfake.codec_adapters.resampling import resampled_length
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline import devices
@@ -23,6 +24,12 @@ from codecfake.pipeline.status import run_status
 def hashes(run_dir: Path) -> dict[str, str]:
     files = sorted((run_dir / "shards").rglob("*.wav"))
     return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_backend_that_cannot_run_a_codec_says_why_before_anything_is_written(corpora, outside, tmp_path):
+    with pytest.raises(CodecError, match="F05: --backend upstream needs the package audiodec, cannot be inst"):
+        build_here(settings(corpora, outside, tmp_path / "run", codecs="F05", backend="upstream"))
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_build_leaves_exactly_this_tree(corpora, outside, tmp_path, monkeypatch):

@@ -33,17 +33,37 @@ def test_a_saved_configuration_survives_moving_the_run_folder(tmp_path):
         ({"vtck": "x"}, "unknown setting 'vtck', did you mean 'vctk'"),
         ({"sample_rate": 100}, 'sample_rate: must be "native" or between 8000 and 192000 Hz'),
         ({"sample_rate": "fast"}, "sample_rate"),
-        ({"codecs": ["F04", "F4"]}, "there is no codec 'F4'; did you mean F04"),
+        ({"codecs": ["F04", "F08"]}, "there is no codec 'F08'; did you mean"),
         ({"limit": 0}, "limit"),
         ({"microphone": "mic3"}, "microphone"),
         ({"device": "tpu"}, "device: must be auto, cpu or cuda"),
         ({"vctk": None}, "no corpus given"),
+        ({"preset": "codecfake15"}, "there is no preset 'codecfake15'; did you mean codecfake-15"),
+        ({"presett": "codecfake"}, "unknown setting 'presett', did you mean 'preset'"),
+        ({"backend": "theirs"}, "backend"),
+        ({"input_peak": "F04=2"}, "a peak lies above 0"),
+        ({"input_peak": "F04"}, "input_peak"),
         ({"out": None}, "out: Input is not a valid path"),
     ],
 )
 def test_a_wrong_setting_is_named(settings, message):
     with pytest.raises(CodecfakeError, match=message.replace("(", "\\(")):
         make_config({"vctk": Path("vctk"), "out": Path("run")} | settings)
+
+
+def test_presets_are_the_papers_codecs():
+    def codecs(**settings):
+        return make_config({"vctk": "vctk", "out": "run"} | settings).codecs
+
+    assert codecs() == codecs(preset="codecfake") == ("F01", "F02", "F03", "F04", "F05", "F06", "F07")
+    assert " ".join(codecs(preset="codecfake-15")) == "A B1 B2 B3 C D1 D2 D3 E F1 F2 F3 F4 F5 F6"
+    assert " ".join(codecs(preset="codecfake-bitrates")) == "C3-1 C3-2 C3-3 C3-4 C4-1 C4-2 C4-3"
+    assert codecs(preset="codecfake", codecs="F07,D1")[-2:] == ("F07", "D1")
+
+
+def test_peaks_are_given_per_codec():
+    config = make_config({"vctk": "vctk", "out": "run", "input_peak": "B1=0.95, B3=0.9"})
+    assert config.input_peak == {"B1": 0.95, "B3": 0.9}
 
 
 @pytest.mark.parametrize("text", ["- a list\n", "just words", "vctk: [unclosed", "\x00"])

@@ -31,9 +31,13 @@ def test_ten_kills_at_random_moments_end_in_the_undisturbed_dataset(corpora, out
     run, rng = tmp_path / "run", random.Random(0)
     seen: dict[Path, int] = {}
     unfinished = 0
+    step = max(1, len(published(tmp_path / "calm")) // KILLS)
     for _ in range(KILLS):
         process = start_command(*build, "--out", run, environment=outside.environment)
-        time.sleep(rng.uniform(0.1, 1.1) * seconds)
+        moment = time.monotonic() + rng.uniform(0.1, 1.1) * seconds
+        while time.monotonic() < moment and len(published(run)) < len(seen) + step:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         unfinished += process.returncode == -signal.SIGKILL

@@ -23,6 +23,7 @@ def run(shared, tmp_path_factory):
             "vctk": corpora / "VCTK-Corpus-0.92",
             "aishell3": corpora / "data_aishell3",
             "out": tmp_path_factory.mktemp("real") / "run",
+            "codecs": "F04,F07",
             "weights": "mini",
             "device": "cpu",
         }

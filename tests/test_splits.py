@@ -109,7 +109,9 @@ def test_codec_roles():
     assert [role.condition for role in roles.values()] == ["", "C1", "C6", "C7", "C12", "C-mimi", "C-F7"]
     assert [role.method for role in roles.values()] == ["0", "1", "6", "7", "12", "mimi", "F7"]
     assert [name for name, role in roles.items() if role.is_seen] == ["F01", "F06"]
-    assert sorted(["C-a", "C10", "C2", "C-b"], key=condition_order) == ["C2", "C10", "C-a", "C-b"]
+    assert [codec_role(name).condition for name in ("C3-1", "A", "C", "F1")] == ["C3-1", "C-A", "C-C", "C-F1"]
+    unordered = ["C-a", "C10", "C4-1", "C2", "C3-1", "C-b"]
+    assert sorted(unordered, key=condition_order) == ["C2", "C10", "C3-1", "C4-1", "C-a", "C-b"]
 
 
 def placed(
@@ -139,6 +141,17 @@ def test_published_places():
             expected = ("C1", "C7", "C-mimi") if codec == "real" else ("C1",)
             assert conditions == (expected if split == "eval" else ())
     assert sum(codec == "F07" for _, codec, *_ in files) == 20
+
+
+def test_bit_rate_variants_are_evaluated_on_the_eval_utterances_alone():
+    files = placed(["F04", "C4-1"], unseen_whole_corpus=True)
+    variant = [
+        (split, origin, conditions) for _, codec, split, origin, conditions in files if codec == "C4-1"
+    ]
+    assert variant.count(("eval", "eval", ("C4-1",))) == 2
+    assert sum(split == "nowhere" and origin in ("train", "dev") for split, origin, _ in variant) == 18
+    reals = [conditions for _, codec, split, _, conditions in files if (codec, split) == ("real", "eval")]
+    assert reals == [("C4", "C4-1")] * 2
 
 
 def test_no_utterance_leaks_between_the_bona_fide_and_seen_files_of_splits():

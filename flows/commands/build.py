@@ -16,6 +16,7 @@ def plan(
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
     codecs: options.Codecs = None,
+    preset: options.Preset = None,
     sample_rate: options.SampleRate = None,
     microphone: options.Microphone = None,
     limit: options.Limit = None,
@@ -55,9 +56,12 @@ def build(
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
     codecs: options.Codecs = None,
+    preset: options.Preset = None,
     sample_rate: options.SampleRate = None,
     weights: options.Weights = None,
     device: options.Device = None,
+    backend: options.Backend = None,
+    input_peak: options.InputPeak = None,
     microphone: options.Microphone = None,
     limit: options.Limit = None,
     config: options.Config = None,
@@ -77,9 +81,12 @@ def reproduce(
     aishell3: options.Aishell3 = None,
     out: options.Out = None,
     codecs: options.Codecs = None,
+    preset: options.Preset = None,
     sample_rate: options.SampleRate = None,
     weights: options.Weights = None,
     device: options.Device = None,
+    backend: options.Backend = None,
+    input_peak: options.InputPeak = None,
     microphone: options.Microphone = None,
     limit: options.Limit = None,
     config: options.Config = None,
@@ -98,7 +105,7 @@ def _settings(given: dict[str, Any]) -> "RunConfig":
     from codecfake.pipeline.config import RunConfig, make_config, read_settings
 
     config = given["config"]
-    typed = {name: given[name] for name in RunConfig.model_fields if given.get(name) is not None}
+    typed = {name: given[name] for name in (*RunConfig.model_fields, "preset") if given.get(name) is not None}
     settings = read_settings(config) if config else {}
     where = f"{config} and the command line" if config else "the command line"
     return make_config(settings | typed, where)

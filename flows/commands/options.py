@@ -13,7 +13,27 @@ Microphone = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder.", show_default=False)]
 Codecs = Annotated[
-    str | None, typer.Option(help="Codec ids, separated by commas, e.g. F04,F07.", show_default="all")
+    str | None, typer.Option(help="Codec ids, separated by commas, e.g. F04,F07.", show_default="F01 to F07")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="A paper's codecs: codecfake, codecfake-bitrates or codecfake-15; --codecs adds to them.",
+        show_default="codecfake",
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help="codecfake, or upstream: the packages of the codecs' authors.", show_default="codecfake"
+    ),
+]
+InputPeak = Annotated[
+    str | None,
+    typer.Option(
+        help="Bring a codec's input to a peak, e.g. B1=0.95,B2=0.95,B3=0.95 as CodecFake did.",
+        show_default="as it is",
+    ),
 ]
 SampleRate = Annotated[
     str | None,
