@@ -22,10 +22,8 @@ import numpy as np
 import record
 import soundfile
 import torch
-from safetensors.torch import save_file
 
 from codecfake.codec_adapters import CodecAdapter, find_codec
-from codecfake.codec_adapters.codecs.dac import PUBLISHED_NETWORK
 from codecfake.pipeline.audio import decode, to_pcm16
 from codecfake.pipeline.config import make_config
 from codecfake.pipeline.devices import find_device, single_threaded_networks
@@ -56,15 +54,13 @@ CASES = (
 )
 
 
-def write_random_weights(folder: Path) -> None:
-    """Networks of the published sizes."""
-    from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
-
-    torch.manual_seed(0)
-    networks = {"F04": EncodecModel(EncodecConfig()), "F07": DacModel(DacConfig(**PUBLISHED_NETWORK))}
-    for codec_id, network in networks.items():
-        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        save_file(tensors, folder / f"{codec_id}.safetensors")
+def load(case: Case, device: str) -> CodecAdapter:
+    """The adapter of a case, ready to run."""
+    if case.weights == "mini":
+        return load_codec(case.codec, find_checkpoint(find_codec(case.codec).card, "mini"), device)
+    adapter = find_codec(case.codec)(device)
+    adapter.load_random()
+    return adapter
 
 
 def plain_loop(adapter: CodecAdapter, roots: dict[str, Path], rows: list[SourceRow], out: Path) -> float:
@@ -104,7 +100,7 @@ def read_corpus(root: Path, out: Path) -> tuple[list[SourceRow], dict[str, Path]
     return inspect(listings, Monitor()).to_pylist(), corpus_roots(listings)
 
 
-def measure(case: Case, speech: Path, folder: Path, weights: Path, rounds: int) -> dict:
+def measure(case: Case, speech: Path, folder: Path, rounds: int) -> dict:
     """Run both ways, turn about, in a process of its own."""
     rng = np.random.default_rng(0)
     write_utterances(speech, folder / "files", rng.uniform(2.0, 4.5, case.utterances))
@@ -112,8 +108,7 @@ def measure(case: Case, speech: Path, folder: Path, weights: Path, rounds: int) 
     files, file_roots = read_corpus(folder / "files", folder)
     shard, shard_roots = read_corpus(folder / "shard", folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    source = "mini" if case.weights == "mini" else str(weights)
-    adapter = load_codec(case.codec, find_checkpoint(find_codec(case.codec).card, source), device)
+    adapter = load(case, device)
     out = folder / "plain"
     out.mkdir()
     plain_loop(adapter, file_roots, files[:2], out)
@@ -149,12 +144,10 @@ def main() -> None:
         write_espeak_corpora(
             folder / "speech", folder / "unused", mandarin_speakers=0, utterances_per_speaker=4
         )
-        (folder / "weights").mkdir()
-        write_random_weights(folder / "weights")
         results = []
         for index, case in enumerate(CASES):
             # A process each: the memory settings of the pipeline must not help the next plain loop.
-            work = (case, folder / "speech", folder / str(index), folder / "weights", arguments.rounds)
+            work = (case, folder / "speech", folder / str(index), arguments.rounds)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 results.append(pool.submit(measure, *work).result())
             print(results[-1], flush=True)

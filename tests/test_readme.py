@@ -1,4 +1,4 @@
-"""The commands that the README and the Makefile show exist, with the options they are shown with."""
+"""The commands that the README and the guides show exist, with the options they are shown with."""
 
 import re
 import shlex
@@ -10,9 +10,13 @@ import typer
 from codecfake.flows.cli import app
 from codecfake.pipeline.config import make_config
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-INLINE = re.findall(r"`(codecfake [^`]*)`", README)
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"^```(\w*)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+]
+INLINE = [command for page in PAGES for command in re.findall(r"`(codecfake [^`]*)`", page)]
 
 
 def shown_commands() -> list[str]:
