@@ -15,6 +15,7 @@ from codecfake.pipeline.monitor import current_monitor
 from codecfake.pipeline.weights_fetch import (
     OfficialFiles,
     fetch_official,
+    hash_files,
     missing_files,
     official_checkpoint,
     verify_official,
@@ -40,8 +41,9 @@ def find_checkpoint(card: CodecCard, weights: str) -> Checkpoint:
     Args:
         card: Card of the codec.
         weights: "mini", "official", or a folder. The folder holds ``<id>.safetensors`` (and ``<id>.json`` with
-            the network's sizes under "config" when they are not the published ones), or the official files, below
-            a folder of their checkpoint's name, as ``codecfake codecs fetch`` lays them out, or directly.
+            the network's sizes under "config" when they are not the published ones), or, below ``<id>/``, weights
+            of the user's own in the official file format, or the official files, below a folder of their
+            checkpoint's name, as ``codecfake codecs fetch`` lays them out, or directly.
 
     Raises:
         CodecfakeError: If there are no such weights, or their digest is not the stated one.
@@ -59,6 +61,8 @@ def find_checkpoint(card: CodecCard, weights: str) -> Checkpoint:
             next_step="codecfake codecs list shows which weights each codec has",
         )
     official = card.checkpoint
+    if official and (folder / card.id).is_dir():
+        return _official(hash_files(official, folder / card.id), weights)
     for place in (folder / official.name, folder) if official else ():
         if not missing_files(official, place):
             return _official(verify_official(card, place), weights)

@@ -134,9 +134,22 @@ def verify_official(card: CodecCard, folder: Path) -> OfficialFiles:
                 f"{path} has sha256 {found}, expected {expected} (from {known_from})",
                 cause="the file was altered or cut short, or is another version",
                 next_step=f"remove it, then codecfake codecs fetch {card.id}, with --out where it lies in a folder "
-                "of yours",
+                f"of yours; weights of your own in this format belong into FOLDER/{card.id}/",
             )
     return OfficialFiles(folder, digests)
+
+
+def hash_files(official: OfficialCheckpoint, folder: Path) -> OfficialFiles:
+    """Hash what a folder holds under the names of a checkpoint's files; they need not be the published ones.
+
+    Raises:
+        CodecfakeError: If it holds none of them.
+    """
+    here = [file.path for file in official.files if (folder / file.path).is_file()]
+    if not here:
+        expected = ", ".join(file.path for file in official.files)
+        raise CodecfakeError(f"{folder} holds no weights", next_step=f"put there {expected}")
+    return OfficialFiles(folder, {path: file_sha256(folder / path) for path in here})
 
 
 def official_checkpoint(card: CodecCard) -> OfficialCheckpoint:

@@ -27,7 +27,9 @@ def hashes(run_dir: Path) -> dict[str, str]:
 
 
 def test_a_backend_that_cannot_run_a_codec_says_why_before_anything_is_written(corpora, outside, tmp_path):
-    with pytest.raises(CodecError, match="F05: --backend upstream needs the package audiodec, cannot be inst"):
+    with pytest.raises(
+        CodecError, match="F05: --backend upstream needs the package audiodec, cannot be inst"
+    ):
         build_here(settings(corpora, outside, tmp_path / "run", codecs="F05", backend="upstream"))
     assert not (tmp_path / "run" / "run.json").exists()
 

@@ -210,6 +210,19 @@ def test_a_pinned_digest_holds_for_files_of_the_user_too(tmp_path: Path) -> None
         find_checkpoint(card, str(tmp_path))
 
 
+def test_weights_of_ones_own_in_the_official_format_need_no_published_digest(tmp_path: Path) -> None:
+    card = card_of(
+        WeightsFile(path="model.pth", megabytes=0, sha256=sha256(WEIGHTS)),
+        WeightsFile(path="config.yaml", megabytes=0),
+    )
+    (tmp_path / "X9").mkdir()
+    with pytest.raises(CodecfakeError, match=r"put there model\.pth, config\.yaml"):
+        find_checkpoint(card, str(tmp_path))
+    (tmp_path / "X9" / "model.pth").write_bytes(b"mine")
+    found = find_checkpoint(card, str(tmp_path))
+    assert (found.path, found.sha256) == (tmp_path / "X9", sha256(b"mine"))
+
+
 def test_what_is_missing_is_named_with_both_places(card: CodecCard, tmp_path: Path) -> None:
     (tmp_path / "wonder").mkdir()
     (tmp_path / "wonder" / "model.pth").write_bytes(WEIGHTS)
