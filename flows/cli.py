@@ -60,7 +60,7 @@ def main() -> None:
 
     # Idle network threads would else spin, and take the cores from whatever runs beside.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except (CodecfakeError, CodecError) as error:

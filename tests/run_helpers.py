@@ -13,6 +13,8 @@ from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.scheduling import run_in_threads
 
 SMALL_SHARDS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 from codecfake.pipeline import shards
 shards.MINIMUM_UTTERANCES, shards.MAXIMUM_UTTERANCES = 4, 6
 from codecfake.flows.cli import main

@@ -19,7 +19,8 @@ pytestmark = [
 ]
 
 COMMAND = """
-import sys, threading, time
+import signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 from pathlib import Path
 from codecfake.flows.server import prefect_server
 
