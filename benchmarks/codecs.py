@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from codecfake.codec_adapters import find_codec
 from codecfake.codec_adapters.presets import PRESETS
 
-BATCH = {"cpu": 8, "cuda": 32}
+BATCH = {"cpu": 4, "cuda": 32}
 
 
 def networks() -> list[str]:
@@ -59,7 +59,6 @@ def measure(codec_id: str, device: str, seconds: float, rounds: int) -> dict:
         adapter = find_codec(codec_id)(device)
         load = seconds_of(lambda: adapter.load(path, adapter.card.network), device, 1)
     del random
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     samples = adapter.padded_length(int(seconds * adapter.card.sample_rate))
     noise = 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
     wave = torch.from_numpy(noise).to(device)
@@ -68,7 +67,7 @@ def measure(codec_id: str, device: str, seconds: float, rounds: int) -> dict:
     with torch.inference_mode():
         single = audio / seconds_of(lambda: adapter.reconstruct(wave[None]), device, rounds)
         batched = len(batch) * audio / seconds_of(lambda: adapter.reconstruct(batch), device, rounds)
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated() / 2**20
     return {
@@ -108,7 +107,7 @@ def main() -> None:
         "# Codecs at their published sizes",
         "",
         f"Utterances of {arguments.seconds:g} s; speed in seconds of audio per second, encoder to decoder, on one",
-        "core of the CPU or one GPU. Peak memory is what the runs add to the loaded network (on a GPU: with it).",
+        "core of the CPU or one GPU. Peak memory is that of the whole process, on a GPU that of the device.",
         "",
         "| codec | network | device | M parameters and codewords | one | batch | peak MiB | load s |",
         "|---|---|---|---|---|---|---|---|",

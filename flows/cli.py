@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from codecfake.flows.commands import build, codec_checks, codecs, corpora, demo, detector, run
+from codecfake.flows.commands import build, codec_checks, codec_training, codecs, corpora, demo, detector, run
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -39,6 +39,7 @@ COMMANDS = (
     (codecs_app, "fetch", codecs.fetch, "codecfake codecs fetch F04 --out weights"),
     (codecs_app, "check", codec_checks.check, "codecfake codecs check F04 --random-weights"),
     (codecs_app, "new", codec_checks.new, "codecfake codecs new mycodec"),
+    (codecs_app, "train", codec_training.train, "codecfake codecs train F01 --data espeak --out weights"),
     (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
     (app, "train", detector.train, "codecfake train run --epochs 10"),
     (app, "score", detector.score, "codecfake score run"),

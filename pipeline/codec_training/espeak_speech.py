@@ -1,9 +1,22 @@
-"""Speech for training the mini codecs: espeak-ng with many voices, and nothing that anybody else recorded."""
+"""Speech for training without recordings: espeak-ng with many voices, in files that are spoken only once."""
 
-import numpy as np
-import soxr
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codecfake.pipeline.espeak import EspeakVoice, synthesise
+from codecfake.manifests.atomic import published
+from codecfake.pipeline.espeak import EspeakVoice, require_espeak, synthesise
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from codecfake.pipeline.monitor import Monitor
+
+DEFAULT_SECONDS = 1800
+PEAK = 0.7
+MANDARIN_SHARE = 0.46
+ENGLISH_SHARE = 0.46
+"""The rest reads English words with the sounds of other languages, which neither of the two has."""
 
 ENGLISH_ACCENTS = (
     "en-us",
@@ -15,14 +28,16 @@ ENGLISH_ACCENTS = (
     "en-029",
 )
 OTHER_LANGUAGES = ("de", "fr", "es", "it", "pl", "fi", "tr", "nl", "pt", "sv")
-"""English words read by these give sounds that neither English nor Mandarin has."""
 
 VARIANTS = """
-    f1 f4 m1 m2 m3 m4 m5 m6 m7 m8 Alex Andrea Annie Diogo Gene Henrique Jacky Lee Marco
-    Mario Mike Michael adam anika antonio aunty belinda benjamin boris david edward grandma grandpa iven
-    john klatt klatt2 klatt3 klatt4 max michel miguel norbert pablo paul pedro quincy rob robert
-    shelby steph travis
+    Alex Andrea Andy Annie AnxiousAndy Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael
+    Mike Nguyen RicishayMax RicishayMax2 RicishayMax3 Storm Tweaky adam anika announcer antonio aunty
+    belinda benjamin boris croak david ed edward edward2 f1 f4 fast grandma grandpa gustave ian iven iven2
+    iven3 iven4 john kaukovalta klatt klatt2 klatt3 klatt4 klatt5 klatt6 linda m1 m2 m3 m4 m5 m6 m7 m8
+    marcelo max michel miguel mike2 norbert pablo paul pedro quincy rob robert shelby steph steph2 steph3
+    travis zac
 """
+"""All of espeak-ng but those with a breath, which never sound the same twice, and the robots."""
 
 ENGLISH_WORDS = """
     a about above across after again all almost along always and animal answer around asked away autumn
@@ -69,37 +84,76 @@ MANDARIN_WORDS = """
 """
 
 
-def invent_utterance(rng: np.random.Generator) -> tuple[str, EspeakVoice]:
-    """Draw a speaker and a string of words; the grammar of it does not matter to a codec."""
+def speak_files(folder: Path, seconds: float, seed: int, monitor: "Monitor") -> list[Path]:
+    """Speak until there are ``seconds`` of speech; what an earlier call has spoken is used again.
+
+    Every utterance is a function of ``seed`` and its number, so more seconds begin with the same files.
+
+    Args:
+        folder: Where the files of all seeds lie; made when missing.
+        seconds: How much speech.
+        seed: Of voices and words.
+        monitor: Told how far it is.
+
+    Returns:
+        FLAC files at espeak-ng's own rate, mono, with a peak of 0.7.
+
+    Raises:
+        CodecfakeError: espeakng_loader is not installed.
+    """
+    import soundfile
+
+    require_espeak()
+    edition = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]  # other words are other files
+    folder = folder / f"espeak-{edition}-seed{seed}"
+    paths: list[Path] = []
+    spoken = 0.0
+    monitor.begin("Speaking", seconds, "s")
+    while spoken < seconds:
+        monitor.raise_if_stopped()
+        path = folder / f"{len(paths):06d}.flac"
+        if not path.is_file():
+            wave, sample_rate = invent_speech(seed, len(paths))
+            with published(path) as temporary:
+                soundfile.write(temporary, wave, sample_rate, format="FLAC", subtype="PCM_16")
+        duration = soundfile.info(path).duration
+        spoken += duration
+        paths.append(path)
+        monitor.advance(duration)
+    monitor.end()
+    return paths
+
+
+def invent_speech(seed: int, number: int) -> "tuple[np.ndarray, int]":
+    """Speak one utterance of 0.8 to 15 s, float32, shape (T,); return it with its rate in Hz."""
+    import numpy as np
+
+    from codecfake.codec_adapters.resampling import resample
+
+    rng = np.random.default_rng([seed, number])
+    while True:
+        wave, sample_rate = synthesise(*invent_utterance(rng))
+        peak = float(np.abs(wave).max(initial=0.0))
+        if peak > 0.01 and 0.8 < wave.size / sample_rate < 15:
+            break
+    # Played at another speed, the formants move: more vocal tracts than the engine has.
+    stretched = resample(wave * (PEAK / peak), sample_rate, round(sample_rate * rng.uniform(0.82, 1.2)))
+    return stretched, sample_rate
+
+
+def invent_utterance(rng: "np.random.Generator") -> tuple[str, EspeakVoice]:
+    """Draw a string of words and a speaker; the grammar of it does not matter to a codec."""
     kind = rng.random()
-    if kind < 0.38:
-        language, words = "cmn", "".join(rng.choice(MANDARIN_WORDS.split(), rng.integers(5, 10))) + "。"
+    if kind < MANDARIN_SHARE:
+        language, words = "cmn", "".join(rng.choice(MANDARIN_WORDS.split(), rng.integers(5, 11)))
     else:
-        language = str(rng.choice(ENGLISH_ACCENTS if kind < 0.85 else OTHER_LANGUAGES))
-        words = " ".join(rng.choice(ENGLISH_WORDS.split(), rng.integers(6, 14))) + "."
+        languages = ENGLISH_ACCENTS if kind < MANDARIN_SHARE + ENGLISH_SHARE else OTHER_LANGUAGES
+        language = str(rng.choice(languages))
+        words = " ".join(rng.choice(ENGLISH_WORDS.split(), rng.integers(6, 14)))
     voice = EspeakVoice(
         f"{language}+{rng.choice(VARIANTS.split())}",
-        words_per_minute=int(rng.integers(125, 215)),
-        pitch=int(rng.integers(15, 90)),
-        pitch_range=int(rng.integers(20, 90)),
+        words_per_minute=int(rng.integers(115, 225)),
+        pitch=int(rng.integers(10, 95)),
+        pitch_range=int(rng.integers(15, 95)),
     )
-    return words, voice
-
-
-def invent_speech(seconds: float, sample_rate: int, seed: int) -> list[np.ndarray]:
-    """Speak for about ``seconds``; every wave is float32, shape (T,), with a peak of 0.7."""
-    rng = np.random.default_rng(seed)
-    waves: list[np.ndarray] = []
-    spoken = 0.0
-    while spoken < seconds:
-        words, voice = invent_utterance(rng)
-        wave, native_rate = synthesise(words, voice)
-        peak = float(np.abs(wave).max(initial=0.0))
-        if peak < 0.01 or not 0.8 < wave.size / native_rate < 15:
-            continue
-        # Reading it back at another speed moves the formants: more vocal tracts than the engine has.
-        stretch = float(rng.uniform(0.82, 1.2))
-        wave = soxr.resample(wave * (0.7 / peak), native_rate, sample_rate * stretch, quality="HQ")
-        waves.append(wave.astype(np.float32))
-        spoken += wave.size / sample_rate
-    return waves
+    return words + str(rng.choice([".", "?", "!"])), voice

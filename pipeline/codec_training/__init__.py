@@ -1,0 +1,1 @@
+"""Training codecs from files to checkpoints: speech, validation, the loop, and the export of what was learnt."""
