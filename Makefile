@@ -32,3 +32,4 @@ bench: $(READY)  ## Measure again what the README states.
 	$(BIN)/python benchmarks/resynthesis.py
 	$(BIN)/python benchmarks/splits_full_scale.py
 	$(BIN)/python benchmarks/prefect_overhead.py
+	$(BIN)/python benchmarks/codecs.py
