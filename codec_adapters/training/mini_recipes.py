@@ -9,20 +9,24 @@ from typing import Any
 
 from codecfake.codec_adapters.training.losses import LossWeights
 
-LOSSES = LossWeights(wave=1.0, envelope=4.0)
-"""Once a network has learnt phase, envelopes are what makes it intelligible."""
+SCHEDULE = {
+    "steps": 6000,
+    "warmup_steps": 1500,
+    "opening_steps": 2400,
+    # Once a network has learnt phase, envelopes are what makes it intelligible.
+    "losses": LossWeights(wave=1.0, envelope=4.0),
+}
+"""What all of them share."""
 
 MINI: dict[str, dict[str, Any]] = {
     "F01": {
+        **SCHEDULE,
         "network": {"channels": 6, "strides": [2, 4, 5, 8], "codebooks": 8, "codebook_size": 1024},
         "crop_samples": 10_240,
         "batch_size": 5,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F02": {
+        **SCHEDULE,
         "network": {
             "filters": 6,
             "ratios": [8, 5, 4, 2],
@@ -35,12 +39,9 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 10_240,
         "batch_size": 5,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F03": {
+        **SCHEDULE,
         "network": {
             "filters": 4,
             "ratios": [8, 5, 4, 2, 2],
@@ -54,12 +55,9 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 10_240,
         "batch_size": 5,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F04": {
+        **SCHEDULE,
         "network": {
             "filters": 8,
             "ratios": [8, 5, 4, 2],
@@ -71,12 +69,9 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 16_000,
         "batch_size": 4,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F05": {
+        **SCHEDULE,
         "network": {
             "channels": 8,
             "channel_ratios": [2, 4, 8, 16],
@@ -91,12 +86,9 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 15_000,
         "batch_size": 4,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F06": {
+        **SCHEDULE,
         "network": {
             "encoder_channels": 8,
             "decoder_channels": 96,
@@ -109,12 +101,9 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 16_000,
         "batch_size": 4,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
     },
     "F07": {
+        **SCHEDULE,
         "network": {
             "sampling_rate": 44_100,
             "encoder_hidden_size": 8,
@@ -127,10 +116,6 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 20_480,
         "batch_size": 3,
-        "steps": 6000,
-        "warmup_steps": 1500,
-        "opening_steps": 2400,
-        "losses": LOSSES,
         "encoder_steps": 1500,
         "codebooks_learn_by": "principal directions",
     },
