@@ -28,14 +28,15 @@ class PreparedWave:
     """Samples at the codec's rate before padding."""
     source_samples: int
     source_rate: int
+    gain: float = 1.0
+    """By which the wave was brought to the network's working level; ``finish`` takes it back."""
 
 
 class CodecAdapter(ABC):
     """A neural codec as a function from waves to waves of the same length.
 
     A subclass holds what differs: its ``card``, how its network is built and loaded, and ``reconstruct``. The
-    level is never touched: no normalisation before or after the network, so that what a detector sees of the
-    level is what the codec did to it.
+    level of what leaves is never touched, so that what a detector sees of it is what the codec did to it.
 
     Args:
         device: As torch names it.
@@ -48,6 +49,8 @@ class CodecAdapter(ABC):
     """Longest stretch that the network is given at once; no utterance of the corpora is longer."""
     delay_samples = 0
     """By how many samples the loaded weights answer late, or early if negative; ``run`` puts that right."""
+    working_level: float | None = None
+    """Root mean square that the loaded weights want every utterance at, and that is taken back after them."""
 
     def __init__(self, device: str = "cpu", *, input_peak: float | None = None) -> None:
         self.device = device
@@ -131,9 +134,13 @@ class CodecAdapter(ABC):
         peak = np.abs(at_codec_rate).max()
         if self.input_peak is not None and peak > 0:
             at_codec_rate = at_codec_rate * (self.input_peak / peak)
+        level = np.sqrt(np.mean(np.square(at_codec_rate)))
+        gain = self.working_level / level if self.working_level is not None and level > 0 else 1.0
         samples = len(at_codec_rate)
-        padded = fit_length(at_codec_rate, self.padded_length(samples + max(0, self.delay_samples)))
-        return PreparedWave(padded, samples, len(mono), sample_rate)
+        padded = fit_length(
+            at_codec_rate * np.float32(gain), self.padded_length(samples + max(0, self.delay_samples))
+        )
+        return PreparedWave(padded, samples, len(mono), sample_rate, gain)
 
     def run(self, batch: Sequence[PreparedWave]) -> list[Wave]:
         """Run the network on utterances of equal padded length.
@@ -178,7 +185,8 @@ class CodecAdapter(ABC):
     def finish(self, wave: Wave, prepared: PreparedWave, output_rate: int) -> Wave:
         """Resample a reconstructed wave to ``output_rate``, as long as the bona fide one is there."""
         samples = resampled_length(prepared.source_samples, prepared.source_rate, output_rate)
-        return fit_length(resample(wave, self.card.sample_rate, output_rate), samples)
+        levelled = wave / np.float32(prepared.gain)
+        return fit_length(resample(levelled, self.card.sample_rate, output_rate), samples)
 
     def resynthesize(
         self, waves: Sequence[NDArray], sample_rate: int, output_rate: int | None = None

@@ -52,13 +52,16 @@ class NetworkAdapter(CodecAdapter):
 
         Args:
             checkpoint: The official checkpoint; with ``network`` given, a safetensors file of our own names.
-            network: Sizes of the network in such a file.
+            network: Sizes of the network in such a file, and its ``working_level`` and ``delay_samples``, if any.
         """
         if network is None:
             tensors, network = self.read_official(checkpoint)
             self.delay_samples = self.card.checkpoint.delay_samples
         else:
             tensors = read_safetensors(checkpoint)
+            network = dict(network)
+            self.working_level = network.pop("working_level", None)
+            self.delay_samples = network.pop("delay_samples", 0)
         try:
             built = self.build(network)
         except (TypeError, ValueError) as error:

@@ -128,6 +128,28 @@ def crops(recipe: Recipe, step: int) -> torch.Tensor:
     return 0.3 * torch.sin(2 * torch.pi * pitches * seconds) * (1 + torch.sin(40 * seconds))
 
 
+class LateEcho(nn.Module):
+    """Gives what it hears 40 samples later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Conv1d(1, 1, 1)
+        self.quantizer = ResidualVectorQuantizer(1, 2, 1)
+        self.decoder = nn.Sequential(nn.ConstantPad1d((40, -40), 0.0), nn.Conv1d(1, 1, 1))
+        for layer in (self.encoder, self.decoder[1]):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def test_a_network_may_answer_as_late_as_its_recipe_says() -> None:
+    plain = tiny_recipe("F05", data_dependent_start=False, weight_norm=False, working_level=0.1)
+    reports = {
+        late: CodecTraining(LateEcho(), replace(plain, delay_samples=late), seed=0).step(crops(plain, 0))
+        for late in (0, 40)
+    }
+    assert reports[40].losses["wave"] < 1e-6 < 0.1 < reports[0].losses["wave"]
+
+
 def take(training: CodecTraining, steps: range) -> list[StepReport]:
     return [training.step(crops(training.recipe, step)) for step in steps]
 

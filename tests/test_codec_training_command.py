@@ -49,7 +49,7 @@ published = recipes.recipe_for
 def tiny(codec, kind):
     recipe = published(codec, kind)
     network = {**recipe.network, "filters": 2, "dimension": 8, "codebook_size": 32}
-    return replace(recipe, network=network, crop_samples=3200, batch_size=2, steps=60, warmup_steps=20)
+    return replace(recipe, network=network, crop_samples=3200, batch_size=2, steps=60, warmup_steps=20, opening_steps=30)
 
 recipes.recipe_for = tiny
 """
@@ -422,8 +422,9 @@ def clip_of(seed: int) -> Clip:
 def untrained(codec: str, **sizes: int) -> CodecAdapter:
     """A mini network at the beginning of its training, with codebooks."""
     torch.manual_seed(0)
-    network = find_codec(codec)().build({**recipes.recipe_for(codec, "mini").network, **sizes})
-    adapter = codec_with(codec, network)
+    recipe = recipes.recipe_for(codec, "mini")
+    network = find_codec(codec)().build({**recipe.network, **sizes})
+    adapter = codec_with(codec, network, recipe)
     waves = waves_of(adapter, clip_of(7))
     initialise_from_data(network.encoder, network.decoder, waves[:, None])
     if codec != "F07":  # whose codebooks are not empty at first
@@ -442,7 +443,7 @@ def test_mini_networks_fit_and_speak_as_loud_as_they_are_spoken_to(codec: str) -
     clips = [clip_of(seed) for seed in range(3)]
     restore_level(adapter, clips)
     ratios = [result.decoded.std() / result.original.std() for result in validate(adapter, clips)]
-    assert np.median(ratios) == pytest.approx(1.0, abs=0.05)
+    assert np.median(ratios) == pytest.approx(1.0, abs=0.1)
 
 
 def test_what_half_precision_would_change_is_stored_in_single_precision() -> None:
@@ -493,6 +494,9 @@ def test_a_training_publishes_weights_that_a_build_takes(tiny: None, folder: Pat
     assert description["data"]["files"] == 11
     checkpoint = find_checkpoint(find_codec("F02").card, str(tmp_path / "out"))
     assert checkpoint.network == description["config"]
+    assert (
+        load_codec("F02", checkpoint, "cpu").working_level == recipes.recipe_for("F02", "mini").working_level
+    )
     again = validate(load_codec("F02", checkpoint, "cpu"), read_clips([other / "other.flac"], 1))
     assert mean_scores(again).mel_distance == pytest.approx(result.metrics["clips"]["mel_distance"], abs=1e-4)
     assert (tmp_path / "out/F02.safetensors").stat().st_mode & 0o044 == 0o044

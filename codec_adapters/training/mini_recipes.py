@@ -10,11 +10,13 @@ from typing import Any
 from codecfake.codec_adapters.training.losses import LossWeights
 
 SCHEDULE = {
-    "steps": 6000,
-    "warmup_steps": 1500,
-    "opening_steps": 2400,
+    "steps": 4000,
+    "warmup_steps": 800,
+    "opening_steps": 1800,
+    # One level for all speech: networks this small spend half of what they can do on levels otherwise.
+    "working_level": 0.1,
     # Once a network has learnt phase, envelopes are what makes it intelligible.
-    "losses": LossWeights(wave=1.0, envelope=4.0),
+    "losses": LossWeights(wave=2.0, mel=2.0, envelope=4.0),
 }
 """What all of them share."""
 
@@ -42,17 +44,22 @@ MINI: dict[str, dict[str, Any]] = {
     },
     "F03": {
         **SCHEDULE,
+        # Normalised after every convolution, it learns more slowly than the others.
+        "steps": 8000,
+        "warmup_steps": 1600,
+        "opening_steps": 3600,
         "network": {
-            "filters": 4,
+            "filters": 5,
             "ratios": [8, 5, 4, 2, 2],
-            "dimension": 80,  # at 25 frames a second fewer numbers hold no waveform
+            "dimension": 120,  # at 25 frames a second fewer numbers hold no waveform
             "codebooks": 32,
-            "codebook_size": 256,
+            "codebook_size": 64,
             "causal": False,
             "group_norm": True,
             "level_normalised": True,
             "lstm_layers": 1,
         },
+        "working_level": None,  # its network has its own
         "crop_samples": 10_240,
         "batch_size": 5,
     },
@@ -84,6 +91,8 @@ MINI: dict[str, dict[str, Any]] = {
             "vocoder_kernel_sizes": [11],
             "vocoder_groups": 3,
         },
+        "delay_samples": 300,  # its encoder sees no more than the first sample of a frame
+        "learning_rate": 5e-4,
         "crop_samples": 15_000,
         "batch_size": 4,
     },
@@ -116,7 +125,11 @@ MINI: dict[str, dict[str, Any]] = {
         },
         "crop_samples": 20_480,
         "batch_size": 3,
-        "encoder_steps": 1500,
+        "learning_rate": 5e-4,  # twice as much, and it diverges
+        # The encoder is frozen before the codebooks are made: they are placed once, and do not learn.
+        "warmup_steps": 1600,
+        "encoder_steps": 1600,
+        "opening_steps": 2200,
         "codebooks_learn_by": "principal directions",
     },
 }

@@ -29,6 +29,10 @@ class Recipe:
     """Length of a crop, whole hops."""
     batch_size: int
     """Crops per step and process."""
+    working_level: float | None = None
+    """Root mean square that every wave is brought to; it stays as it is when absent."""
+    delay_samples: int = 0
+    """By how much the network may answer late: what a causal encoder has not seen, no decoder can give."""
     steps: int
     """Updates of the weights, the warm-up included."""
     warmup_steps: int = 0

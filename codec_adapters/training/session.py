@@ -135,6 +135,7 @@ class CodecTraining:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         decoded, losses = self._decode(waves, quantised)
+        decoded = decoded[:, recipe.delay_samples :]
         waves = waves[:, : decoded.shape[1]]
         losses |= self._compare(decoded, waves)
         total = self._weights().total(losses)
@@ -186,9 +187,10 @@ class CodecTraining:
     def _prepare(self, waves: torch.Tensor) -> torch.Tensor:
         """Bring waves to the device, and to the level that the network works at."""
         waves = waves.to(self._device)
-        if getattr(self._network, "level_normalised", False):
-            return waves / (1e-8 + waves.square().mean(dim=1, keepdim=True).sqrt())
-        return waves
+        level = 1.0 if getattr(self._network, "level_normalised", False) else self.recipe.working_level
+        if level is None:
+            return waves
+        return waves * (level / (1e-8 + waves.square().mean(dim=1, keepdim=True).sqrt()))
 
     def _decode(self, waves: torch.Tensor, quantised: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Send waves through the network; give what comes out, no longer than they are, and the quantiser's losses."""

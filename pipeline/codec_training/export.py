@@ -18,6 +18,8 @@ from codecfake.pipeline.codec_training.validation import Clip
 if TYPE_CHECKING:
     from torch import nn
 
+    from codecfake.codec_adapters.training.recipes import Recipe
+
 CODES_MAY_CHANGE = 0.01
 """Share of codes that half precision may change before more of the network is stored in single precision."""
 SMALL_BYTES = 3_000_000
@@ -44,11 +46,11 @@ class Stored:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
 
 
-def codec_with(codec_id: str, network: "nn.Module") -> CodecAdapter:
+def codec_with(codec_id: str, network: "nn.Module", recipe: "Recipe") -> CodecAdapter:
     """Make a codec of a network that was trained here, on the network's own device."""
     codec = find_codec(codec_id)(str(next(network.parameters()).device))
-    codec.network = network.eval().requires_grad_(False)
-    return codec
+    codec.working_level, codec.delay_samples = recipe.working_level, recipe.delay_samples
+    return _replaced(codec, network)
 
 
 def restore_level(codec: CodecAdapter, clips: Sequence[Clip]) -> float:
@@ -93,11 +95,11 @@ def choose_storage(codec: CodecAdapter, clips: Sequence[Clip], limit: int | None
     return faithful[0] if faithful else min(allowed, key=lambda form: form.codes_changed)
 
 
-def codec_of(codec_id: str, stored: Stored, sizes: Mapping[str, Any], device: str) -> CodecAdapter:
-    """Make the codec that a reader of the stored network gets."""
-    network = find_codec(codec_id)().build(sizes)
-    load_strictly(network, stored.tensors, f"{codec_id}: what was trained")
-    return codec_with(codec_id, network.to(device))
+def codec_of(codec: CodecAdapter, stored: Stored, sizes: Mapping[str, Any]) -> CodecAdapter:
+    """Make the codec that a reader of the stored form of ``codec`` gets."""
+    network = codec.build(sizes)
+    load_strictly(network, stored.tensors, f"{codec.card.id}: what was trained")
+    return _replaced(codec, network.to(codec.device))
 
 
 def publish(folder: Path, codec_id: str, stored: Stored, facts: Mapping[str, Any]) -> Path:
@@ -112,6 +114,12 @@ def publish(folder: Path, codec_id: str, stored: Stored, facts: Mapping[str, Any
     return path
 
 
+def _replaced(codec: CodecAdapter, network: "nn.Module") -> CodecAdapter:
+    other = copy.copy(codec)
+    other.network = network.eval().requires_grad_(False)
+    return other
+
+
 def _stored(codec: CodecAdapter, clips: Sequence[Clip], full_parts: tuple[str, ...]) -> Stored:
     tensors = {
         name: tensor.cpu().contiguous() if name.startswith(full_parts) else tensor.cpu().half().contiguous()
@@ -119,7 +127,7 @@ def _stored(codec: CodecAdapter, clips: Sequence[Clip], full_parts: tuple[str, .
     }
     read_back = copy.deepcopy(codec.network)
     read_back.load_state_dict(tensors)
-    other = codec_with(codec.card.id, read_back)
+    other = _replaced(codec, read_back)
     changed = total = 0
     for clip in clips:
         codes, found = _codes(codec, clip), _codes(other, clip)

@@ -32,6 +32,8 @@ PURPOSES = {
     "paper": "the published network, trained anew; its metrics tell how far that went",
 }
 LEVEL_CLIPS = 16
+CONDITIONS = ("working_level", "delay_samples")
+"""What an adapter has to know of a network besides its sizes."""
 
 
 def hand_over(
@@ -59,11 +61,11 @@ def hand_over(
     Returns:
         The path of the weights, and the metrics.
     """
-    codec = codec_with(settings.codec, network)
+    codec = codec_with(settings.codec, network, recipe)
     alike = next(iter(clip_sets.values()), [])[:LEVEL_CLIPS]
     decibels = restore_level(codec, alike)
     stored = choose_storage(codec, alike, SMALL_BYTES if settings.recipe == "mini" else None)
-    final = codec_of(settings.codec, stored, recipe.network, codec.device)
+    final = codec_of(codec, stored, recipe.network)
     monitor.begin("Validating", sum(map(len, clip_sets.values())), "clips")
     metrics: Metrics = {}
     for name, clips in clip_sets.items():
@@ -77,9 +79,10 @@ def hand_over(
             measure: value and round(value, 4) for measure, value in means.items()
         }
     monitor.end()
+    conditions = {name: getattr(recipe, name) for name in CONDITIONS if getattr(recipe, name)}
     description = {
         "purpose": PURPOSES[settings.recipe],
-        "config": dict(recipe.network),
+        "config": dict(recipe.network) | conditions,
         "recipe": {"name": settings.recipe}
         | {name: value for name, value in asdict(recipe).items() if name not in ("codec", "network")},
         "seed": settings.seed,

@@ -199,7 +199,7 @@ class _Run:
 
     def _validate(self) -> None:
         if self._processes.is_first and self.has_codebooks:
-            codec = codec_with(self._settings.codec, self.network())
+            codec = codec_with(self._settings.codec, self.network(), self._recipe)
             sets = self._clip_sets.items()
             results = {name: validate(codec, spread(clips, INTERIM_CLIPS)) for name, clips in sets}
             self._progress.validated(self.step, results)
