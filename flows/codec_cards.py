@@ -8,7 +8,7 @@ from typing import Any
 from codecfake.codec_adapters.backends import UpstreamPackage, availability, upstream_package
 from codecfake.codec_adapters.card import CodecCard, OfficialCheckpoint, WeightsFile
 from codecfake.codec_adapters.presets import PRESETS
-from codecfake.pipeline.weights import has_mini
+from codecfake.pipeline.weights import describe_mini, has_mini
 from codecfake.pipeline.weights_fetch import addresses, is_on_hub, missing_files
 
 LIST_COLUMNS = ("id", "codec", "Hz", "kbps", "codes", "official weights")
@@ -52,10 +52,21 @@ def card_rows(card: CodecCard) -> list[tuple[str, str]]:
         ("network", ", ".join(f"{size} {value}" for size, value in card.network.items())),
         ("parity", card.parity),
         ("official weights", _official_state(card)),
-        ("mini network", "ships with codecfake: --weights mini" if has_mini(card) else "none"),
+        ("mini network", _mini_state(card)),
         ("--backend upstream", _upstream_reason(card)),
     ]
     return [(fact, value) for fact, value in rows if value]
+
+
+def _mini_state(card: CodecCard) -> str:
+    mini = describe_mini(card)
+    if not mini:
+        return "none"
+    stoi = ", ".join(f"{name} {means['stoi']:.2f}" for name, means in mini["metrics"].items())
+    return (
+        f"ships with codecfake: --weights mini; for {mini['purpose']}; {mini['bytes'] / 1e6:.1f} MB, "
+        f"trained on {mini['data']['what']}; STOI: {stoi}; sha256 {mini['sha256']}"
+    )
 
 
 def file_rows(official: OfficialCheckpoint) -> list[tuple[object, ...]]:

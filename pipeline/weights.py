@@ -102,6 +102,12 @@ def mini_folder() -> Path:
     return Path(str(files("codecfake.codec_adapters"))) / "mini"
 
 
+def describe_mini(card: CodecCard) -> dict[str, Any] | None:
+    """Read what is known about the mini network of a codec: what for, sizes, training, metrics, sha256."""
+    description = mini_folder() / f"{card.id}.json"
+    return json.loads(description.read_text(encoding="utf-8")) if description.is_file() else None
+
+
 def has_mini(card: CodecCard) -> bool:
     """Whether a mini network of this codec ships."""
     return (mini_folder() / f"{card.id}.safetensors").is_file()

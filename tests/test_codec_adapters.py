@@ -16,6 +16,7 @@ from codecfake.codec_adapters import CodecError, codec_ids, find_codec, register
 from codecfake.codec_adapters.checkpoints import official_file, read_safetensors
 from codecfake.codec_adapters.network_adapter import NetworkAdapter, Official
 from codecfake.codec_adapters.nn.quantization import Encoded, ResidualVectorQuantizer
+from codecfake.codec_adapters.presets import PRESETS
 from codecfake.codec_adapters.registry import built_in_codecs
 
 HOP = 160
@@ -135,6 +136,21 @@ def test_the_level_stays_unless_a_peak_is_asked_for():
     assert not Toy(input_peak=0.95).prepare(np.zeros(100, np.float32), 16_000).wave.any()
 
 
+def test_a_network_with_a_level_of_its_own_hears_every_voice_at_it_and_gives_the_level_back():
+    class Echo(Toy):
+        working_level = 0.1
+
+        def reconstruct(self, waves):
+            assert waves[0, : 3 * HOP].square().mean().sqrt() == pytest.approx(0.1, rel=1e-3)
+            return 0.5 * waves
+
+    for level in (0.001, 0.9):
+        wave = level * voice(0.1, 16_000, 8)[: 3 * HOP]
+        (found,) = Echo().resynthesize([wave], 16_000)
+        np.testing.assert_allclose(found, 0.5 * wave, rtol=1e-5, atol=1e-8)
+    assert not Toy().prepare(np.zeros(100, np.float32), 16_000).wave.any()
+
+
 @pytest.mark.parametrize("late", [5, -8])
 def test_weights_that_answer_late_or_early_are_put_right(late: int):
     class Shifted(Toy):
@@ -179,7 +195,9 @@ def test_a_loaded_network_runs_in_inference_mode_and_gives_the_same_audio(adapte
     save_file(adapter.network.state_dict(), tmp_path / "toy.safetensors")
     official, own = Toy(), Toy()
     official.load(tmp_path)
-    own.load(tmp_path / "toy.safetensors", {"width": 6})
+    sizes = {"width": 6, "working_level": None, "delay_samples": 0}
+    own.load(tmp_path / "toy.safetensors", sizes)
+    assert sizes["width"] == 6 and "working_level" in sizes
     wave = voice(0.3, 16_000, 8)
     for loaded in (official, own):
         assert not any(module.training for module in loaded.network.modules())
@@ -266,8 +284,11 @@ def test_an_outside_codec_that_cannot_be_imported_says_why(outside):
 def test_the_shipped_mini_networks_fit_their_descriptions():
     from codecfake.pipeline.weights import find_checkpoint, mini_folder
 
-    for description in mini_folder().glob("*.json"):
-        card = find_codec(json.loads(description.read_text())["name"]).card
+    descriptions = [json.loads(path.read_text()) for path in sorted(mini_folder().glob("*.json"))]
+    assert [description["name"] for description in descriptions] == list(PRESETS["codecfake"])
+    for description in descriptions:
+        assert description["purpose"] == "demonstration and tests, never research"
+        card = find_codec(description["name"]).card
         checkpoint = find_checkpoint(card, "mini")
         assert 2**19 < checkpoint.path.stat().st_size < 3 * 2**20
         adapter = find_codec(card.id)()

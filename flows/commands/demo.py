@@ -16,21 +16,17 @@ def demo(
     no_prefect: options.NoPrefect = False,
 ) -> None:
     """Make synthetic corpora, build the dataset with mini codecs, train and evaluate: minutes on a CPU."""
-    from codecfake.codec_adapters import find_codec
-    from codecfake.codec_adapters.presets import PRESETS
     from codecfake.flows.running import run_reproduce
     from codecfake.flows.summaries import say, show_evaluation
     from codecfake.pipeline.config import make_config
     from codecfake.pipeline.espeak_corpora import write_espeak_corpora
-    from codecfake.pipeline.weights import has_mini
 
     out = out.absolute()
     vctk, aishell3 = out / "corpora" / "VCTK-Corpus-0.92", out / "corpora" / "data_aishell3"
     say(f"The speech of this demonstration is synthetic, also where it stands for bona fide. Folder: {out}")
     write_espeak_corpora(vctk, aishell3)
     run = out / "run"
-    codecs = [codec for codec in PRESETS["codecfake"] if has_mini(find_codec(codec).card)]
-    settings = {"vctk": vctk, "aishell3": aishell3, "out": run, "codecs": codecs, "weights": "mini"}
+    settings = {"vctk": vctk, "aishell3": aishell3, "out": run, "weights": "mini"}
     config = make_config(settings)
     evaluation = run_reproduce(config, use_prefect=not no_prefect, **TRAINING)
     show_evaluation(evaluation)
