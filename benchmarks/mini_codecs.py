@@ -76,7 +76,7 @@ def draw(results: dict[str, list[ClipScores]], path: Path) -> None:
         len(waves), 1, figsize=(10, 2 * len(waves)), sharex=True, layout="constrained"
     )
     for axis, (name, wave) in zip(axes, waves.items(), strict=True):
-        axis.specgram(wave, 512, SAMPLE_RATE, noverlap=384, vmin=-120, vmax=-30, cmap="magma")
+        axis.specgram(wave, NFFT=512, Fs=SAMPLE_RATE, noverlap=384, vmin=-120, vmax=-30, cmap="magma")
         axis.set_ylabel(name)
     axes[-1].set_xlabel("seconds")
     figure.savefig(path, dpi=80)

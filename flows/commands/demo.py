@@ -7,7 +7,7 @@ import typer
 
 from codecfake.flows.commands import options
 
-TRAINING = {"epochs": 6, "batch_size": 16}
+TRAINING = {"epochs": 3, "batch_size": 16}
 """Small enough for the few hundred files of the demonstration."""
 
 
