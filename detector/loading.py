@@ -54,9 +54,11 @@ class Batch:
 
     positions: list[int]
     """Places of the readable trials in their trial list, length B."""
-    waves: "torch.Tensor"
-    """Shape (B, T), float32."""
+    waves: "torch.Tensor | None"
+    """Shape (B, T), float32; absent where features were read instead."""
     unreadable: list[Unreadable]
+    features: "torch.Tensor | None" = None
+    """Of the front end, shape (B, 1, H, W), where they come from a cache."""
 
 
 def read_crop(path: Path) -> np.ndarray:

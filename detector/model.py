@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE
-from codecfake.detector.lcnn import LCNN
-from codecfake.detector.mel import BANDS, HOP_SAMPLES, POWER_FLOOR, WINDOW_SAMPLES, MelFrontEnd
+from codecfake.detector.networks.lcnn import LCNN
+from codecfake.detector.front_ends.mel import BANDS, HOP_SAMPLES, POWER_FLOOR, WINDOW_SAMPLES, MelFrontEnd
 from codecfake.manifests.atomic import publish_json, published
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError

@@ -1,6 +1,6 @@
 import torch
 
-from codecfake.detector.lcnn import LCNN, MaxFeatureMap
+from codecfake.detector.networks.lcnn import LCNN, MaxFeatureMap
 
 AUTHORS_SHAPES = {
     "conv1.0.weight": (64, 1, 5, 5),

@@ -3,7 +3,7 @@ import torch
 from transformers.audio_utils import mel_filter_bank
 
 from codecfake.detector.crops import CROP_SAMPLES
-from codecfake.detector.mel import POWER_FLOOR, MelFrontEnd
+from codecfake.detector.front_ends.mel import POWER_FLOOR, MelFrontEnd
 
 
 def reference_mel_power(wave: np.ndarray) -> np.ndarray:

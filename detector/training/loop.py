@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from codecfake.detector.checkpoints import (
+from codecfake.detector.training.checkpoints import (
     EpochRecord,
     Progress,
     open_progress,
@@ -22,7 +22,7 @@ from codecfake.detector.checkpoints import (
     save_checkpoint,
     weights_path,
 )
-from codecfake.detector.labelled_batches import evaluate_dev, labelled_batches, require_finite
+from codecfake.detector.training.labelled_batches import evaluate_dev, labelled_batches, require_finite
 from codecfake.detector.loading import CropLoader
 from codecfake.detector.model import (
     DESCRIPTION_FILE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from codecfake.manifests.atomic import publish_json, publish_text
 
 if TYPE_CHECKING:
-    from codecfake.detector.evaluation import ConditionResult, Evaluation
+    from codecfake.detector.evaluation.run_evaluation import ConditionResult, Evaluation
 
 
 def publish_evaluation(detector_dir: Path, evaluation: "Evaluation") -> None:

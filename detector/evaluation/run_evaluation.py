@@ -73,7 +73,7 @@ def evaluate(run_dir: Path, detector_dir: Path) -> Evaluation:
     Raises:
         CodecfakeError: If scores are missing, a condition lacks a class, or the split changed.
     """
-    from codecfake.detector.evaluation_report import publish_evaluation
+    from codecfake.detector.evaluation.report import publish_evaluation
 
     detector_dir = Path(detector_dir)
     description = read_description(detector_dir)

@@ -1,0 +1,1 @@
+"""Front ends: what turns waves into features, frozen."""

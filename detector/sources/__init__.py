@@ -1,0 +1,1 @@
+"""Datasets whose trials a detector can be trained on or scored with."""
