@@ -5,6 +5,7 @@ Shape legend: B batch, T samples.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE
+from codecfake.detector.descriptions import is_frames_first, require_known
+from codecfake.detector.front_ends import build_front_end
+from codecfake.detector.networks.aasist import AASIST
 from codecfake.detector.networks.lcnn import LCNN
-from codecfake.detector.front_ends.mel import BANDS, HOP_SAMPLES, POWER_FLOOR, WINDOW_SAMPLES, MelFrontEnd
 from codecfake.manifests.atomic import publish_json, published
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
@@ -23,29 +25,40 @@ from codecfake.manifests.labels import Label
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
 
-MEL_LCNN: dict[str, Any] = {
-    "input": {"sample_rate": SAMPLE_RATE, "samples": CROP_SAMPLES, "shorter": "tile"},
-    "front_end": {
-        "name": "mel",
-        "bands": BANDS,
-        "window_samples": WINDOW_SAMPLES,
-        "hop_samples": HOP_SAMPLES,
-        "scale": "htk",
-        "compression": f"log(power + {POWER_FLOOR})",
-    },
-    "network": {"name": "lcnn", "input_shape": list(MelFrontEnd.output_shape(CROP_SAMPLES)), "enc_dim": 256},
-    "score": "logit of bona fide - logit of spoof; higher = bona fide",
-}
-"""What the Mel-LCNN detector is, as written to ``model.json``."""
-
 
 class Detector(nn.Module):
-    """Waves in, class logits out. Only the back end is trained and saved."""
+    """Waves in, class logits out. Only the back end, `network`, is trained and saved.
 
-    def __init__(self, front_end: nn.Module, network: nn.Module) -> None:
+    Args:
+        front_end: Maps waves (B, 64600) to features (B, 1, H, W); always in evaluation mode, without gradients.
+        network: Maps features to logits (B, 2).
+        frames_first: Whether the network takes features (B, 1, W, H), frames before bands.
+    """
+
+    def __init__(self, front_end: nn.Module, network: nn.Module, *, frames_first: bool = False) -> None:
         super().__init__()
-        self.front_end = front_end
+        self.frames_first = frames_first
+        self.front_end = front_end.requires_grad_(False).eval()
         self.network = network
+
+    def train(self, mode: bool = True) -> "Detector":
+        """Set the mode of the network; the front end stays in evaluation mode."""
+        super().train(mode)
+        self.front_end.eval()
+        return self
+
+    @torch.no_grad()
+    def features(self, waves: torch.Tensor) -> torch.Tensor:
+        """Compute what the network sees; once is enough for several passes over a batch.
+
+        Args:
+            waves: Mono at 16 kHz, shape (B, 64600).
+
+        Returns:
+            Features, shape (B, 1, H, W) or, frames first, (B, 1, W, H), without a gradient.
+        """
+        features = self.front_end(waves)
+        return features.transpose(2, 3) if self.frames_first else features
 
     def forward(self, waves: torch.Tensor) -> torch.Tensor:
         """Score windows.
@@ -56,31 +69,46 @@ class Detector(nn.Module):
         Returns:
             Logits, shape (B, 2): bona fide, spoof.
         """
-        with torch.no_grad():
-            features = self.front_end(waves)
-        return self.network(features)
+        return self.network(self.features(waves))
 
 
-def build_detector(description: dict[str, Any]) -> Detector:
-    """Build an untrained detector.
+def build_network(description: Mapping[str, Any]) -> nn.Module:
+    """Build an untrained back end; its weights follow from the random state of torch alone.
 
     Args:
-        description: A description such as `MEL_LCNN`; further keys are ignored.
+        description: As of `codecfake.detector.descriptions.describe`, or the content of a ``model.json``.
 
     Returns:
-        The detector, on the CPU.
+        The network, on the CPU: features (B, 1, H, W) in, logits (B, 2) out.
 
     Raises:
         CodecfakeError: If this version has no such detector.
     """
-    for part, wanted in MEL_LCNN.items():
-        if description.get(part) != wanted:
-            raise CodecfakeError(
-                f"cannot build this detector: {part} is {description.get(part)!r}, known is {wanted!r}",
-                cause="it was trained by another version of codecfake",
-            )
+    require_known(description)
     network = description["network"]
-    return Detector(MelFrontEnd(), LCNN(tuple(network["input_shape"]), network["enc_dim"]))
+    height, frames = network["input_shape"]
+    return LCNN((height, frames), network["enc_dim"]) if network["name"] == "lcnn" else AASIST(height)
+
+
+def build_detector(description: Mapping[str, Any], device: str | torch.device = "cpu") -> Detector:
+    """Build a detector with an untrained back end.
+
+    Args:
+        description: As of `codecfake.detector.descriptions.describe`, or the content of a ``model.json``.
+        device: Where to put it.
+
+    Returns:
+        The detector. The back end's weights follow from the random state of torch alone.
+
+    Raises:
+        CodecfakeError: If this version has no such detector, or the front end's weights are absent.
+    """
+    network = build_network(description)
+    return Detector(
+        build_front_end(description["front_end"], device),
+        network.to(device),
+        frames_first=is_frames_first(description),
+    )
 
 
 def detection_scores(logits: torch.Tensor) -> torch.Tensor:
@@ -144,7 +172,7 @@ def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detec
         CodecfakeError: If it is absent, damaged or unknown to this version.
     """
     description = read_description(detector_dir)
-    detector = build_detector(description)
+    detector = build_detector(description, device)
     weights = detector_dir / WEIGHTS_FILE
     if not weights.is_file() or file_sha256(weights) != description["weights_sha256"]:
         raise CodecfakeError(
@@ -153,4 +181,4 @@ def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detec
             next_step="train into another folder, or restore both files",
         )
     detector.network.load_state_dict(load_file(weights))
-    return detector.to(device).eval(), description
+    return detector.eval(), description

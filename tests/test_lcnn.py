@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from codecfake.detector.networks.lcnn import LCNN, MaxFeatureMap
@@ -22,6 +23,59 @@ AUTHORS_SHAPES = {
     "out.3.weight": (256, 80),
     "fc_mu.weight": (2, 256),
 }
+
+AUTHORS_LOGITS = {
+    (80, 505): [[-0.055867790464735556, -0.7429433978865001], [0.004137535769307199, -0.6911613260518468]],
+    (1024, 201): [[0.407640321874934, 0.5163104007241341], [0.44409520169147365, 0.5277162567168447]],
+}
+"""What the authors' own code gave (their repository, model.py, commit 72c32e2; for 80 x 505 with a linear
+layer of 4960 inputs)."""
+AUTHORS_GRADIENTS = {
+    "conv1.0.weight": 752.1051433938464,
+    "conv5.0.weight": 5237.1252295516115,
+    "conv9.0.weight": 969.1437831825638,
+    "out.1.weight": 16829.955716841032,
+    "fc_mu.weight": 129.1655589863577,
+}
+"""Sums of the absolute gradients in training mode without dropout, for 80 x 505."""
+
+
+def seeded_weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, tensor in sorted(network.state_dict().items()):
+        random = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        if name.endswith("num_batches_tracked"):
+            state[name] = tensor
+        elif name.endswith("running_var"):
+            state[name] = 1 + random.abs()
+        else:
+            state[name] = random / tensor[0].numel() ** 0.5 if tensor.dim() > 1 else 0.1 * random
+    return state
+
+
+def seeded_network(shape: tuple[int, int]) -> tuple[LCNN, torch.Tensor]:
+    network = LCNN(shape)
+    network.load_state_dict(seeded_weights(network))
+    generator = torch.Generator().manual_seed(1)
+    return network.double(), torch.randn(2, 1, *shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("shape", AUTHORS_LOGITS)
+def test_logits_are_the_authors(shape: tuple[int, int]) -> None:
+    network, x = seeded_network(shape)
+    with torch.no_grad():
+        logits = network.eval()(x)
+    expected = torch.tensor(AUTHORS_LOGITS[shape], dtype=torch.float64)
+    torch.testing.assert_close(logits, expected, atol=1e-9, rtol=0)
+
+
+def test_gradients_are_the_authors() -> None:
+    network, x = seeded_network((80, 505))
+    network.train().out[0].p = 0.0
+    torch.nn.functional.cross_entropy(network(x), torch.tensor([0, 1])).backward()
+    sums = {name: network.get_parameter(name).grad.abs().sum().item() for name in AUTHORS_GRADIENTS}
+    assert sums == pytest.approx(AUTHORS_GRADIENTS, rel=1e-6)
 
 
 def test_state_dict_has_the_authors_names_and_shapes() -> None:

@@ -44,7 +44,6 @@ class LCNN(nn.Module):
 
     def __init__(self, input_shape: tuple[int, int], enc_dim: int = 256) -> None:
         super().__init__()
-        height, width = input_shape
         self.conv1 = _block(1, 32, 5, pool=True)
         self.conv2 = _block(32, 32, 1, norm=True)
         self.conv3 = _block(32, 48, 3, pool=True, norm=True)
@@ -54,15 +53,20 @@ class LCNN(nn.Module):
         self.conv7 = _block(64, 32, 3, norm=True)
         self.conv8 = _block(32, 32, 1, norm=True)
         self.conv9 = _block(32, 32, 3, pool=True)
-        flattened = 32 * (height // 16) * (width // 16)
         self.out = nn.Sequential(
             nn.Dropout(DROPOUT),
-            nn.Linear(flattened, 2 * MAPPED_FEATURES),
+            nn.Linear(self.flattened(input_shape), 2 * MAPPED_FEATURES),
             MaxFeatureMap(),
             nn.Linear(MAPPED_FEATURES, enc_dim),
         )
         self.fc_mu = nn.Linear(enc_dim, 2)
         self.to(memory_format=torch.channels_last)  # 1.3 to 1.7 times as fast on a CPU
+
+    @staticmethod
+    def flattened(input_shape: tuple[int, int]) -> int:
+        """Numbers per image after the convolutions, which halve both sides four times."""
+        height, width = input_shape
+        return 32 * (height // 16) * (width // 16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Score images.
