@@ -1,6 +1,6 @@
 """Score files: ``filename<TAB>cm-score`` with a header, higher = bona fide, at full precision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from codecfake.detector.loading import Unreadable
@@ -9,8 +9,7 @@ from codecfake.manifests.errors import CodecfakeError
 
 HEADER = "filename\tcm-score"
 UNREADABLE_FILE = "unreadable.tsv"
-MODEL_FILE = "model.sha256"
-"""Beside the scores: the hash of the weights they were made with."""
+UNREADABLE_HEADER = "filename\treason\tmessage"
 
 
 def score_path(scores_dir: Path, part: str) -> Path:
@@ -18,22 +17,7 @@ def score_path(scores_dir: Path, part: str) -> Path:
     return scores_dir / f"{part}.tsv"
 
 
-def start_scores(scores_dir: Path, weights_sha256: str) -> None:
-    """Make a scores folder ready for one model; scores of another model are removed.
-
-    Args:
-        scores_dir: The folder, created when absent.
-        weights_sha256: Hash of the model's weights.
-    """
-    marker = scores_dir / MODEL_FILE
-    if marker.is_file() and marker.read_text(encoding="utf-8").strip() == weights_sha256:
-        return
-    for path in scores_dir.glob("*.tsv"):
-        path.unlink()
-    publish_text(marker, weights_sha256 + "\n")
-
-
-def publish_scores(scores_dir: Path, part: str, scores: dict[str, float]) -> None:
+def publish_scores(scores_dir: Path, part: str, scores: Mapping[str, float]) -> None:
     """Publish the scores of one part; ``repr`` keeps every bit of a float."""
     lines = [HEADER, *(f"{file}\t{value!r}" for file, value in scores.items())]
     publish_text(score_path(scores_dir, part), "\n".join(lines) + "\n")
@@ -72,16 +56,25 @@ def read_scores(scores_dir: Path, part: str) -> dict[str, float]:
     return scores
 
 
-def publish_unreadable(scores_dir: Path, files: Iterable[Unreadable]) -> None:
-    """Publish the list of files that have no score, with their reasons."""
-    lines = ["filename\treason\tmessage"]
+def publish_unreadable(scores_dir: Path, files: Iterable[Unreadable], kept: Iterable[str] = ()) -> None:
+    """Publish the list of files that have no score, with their reasons.
+
+    Args:
+        scores_dir: The scores folder.
+        files: The files.
+        kept: Lines of the former list that still hold.
+    """
+    lines = [UNREADABLE_HEADER, *kept]
     lines += [f"{bad.file}\t{bad.reason}\t{' '.join(bad.message.split())}" for bad in files]
     publish_text(scores_dir / UNREADABLE_FILE, "\n".join(lines) + "\n")
 
 
+def unreadable_lines(scores_dir: Path) -> list[str]:
+    """The lines of the list of unreadable files, without the header."""
+    path = scores_dir / UNREADABLE_FILE
+    return path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+
+
 def read_unreadable(scores_dir: Path) -> set[str]:
     """Names of the files that are listed as unreadable."""
-    path = scores_dir / UNREADABLE_FILE
-    if not path.is_file():
-        return set()
-    return {line.partition("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()[1:]}
+    return {line.partition("\t")[0] for line in unreadable_lines(scores_dir)}

@@ -1,8 +1,9 @@
-"""Score a split with a trained detector; what is scored already is not scored again."""
+"""Score a dataset with a detector; what is scored already is not scored again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,26 @@ import torch
 
 from codecfake.detector.loading import CropLoader, Unreadable
 from codecfake.detector.model import Detector, detection_scores, load_detector
+from codecfake.detector.score_board import ScoreBoard
 from codecfake.detector.score_files import (
     UNREADABLE_FILE,
     publish_scores,
     publish_unreadable,
     read_scores,
     score_path,
-    start_scores,
+    unreadable_lines,
 )
-from codecfake.detector.trials import SplitTrials, TrialList, read_trials
+from codecfake.detector.score_journal import ScoreJournal
+from codecfake.detector.score_provenance import start_scores
+from codecfake.detector.scored_data import default_scores_dir, find_trials, remarks
+from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.reasons import Reason
 
 BATCH_SIZE = 32
 REPORT_SECONDS = 10.0
+GIVE_UP_AFTER = 32
+"""Scores that are not finite, with none that is, before the detector is to blame and not the audio."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,8 @@ class ScoreResult:
     """What a scoring did."""
 
     scores_dir: Path
+    parts: list[TrialList]
+    """The lists whose scores are in the folder now."""
     scored: int
     """Files the network was run on by this call."""
     reused: int
@@ -38,103 +48,131 @@ class ScoreResult:
 
 
 def score(
-    run_dir: Path, detector_dir: Path, device: str | torch.device, report: Callable[[str], None]
+    data: Path,
+    detector_dir: Path,
+    device: str | torch.device,
+    report: Callable[[str], None],
+    *,
+    scores_dir: Path | None = None,
+    conditions: Sequence[str] | None = None,
+    split: str | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> ScoreResult:
-    """Score dev and every condition of the split that the detector was trained on.
+    """Score dev and every condition of a dataset.
 
-    Writes ``scores/dev.tsv``, ``scores/C1.tsv``, ... and ``scores/unreadable.tsv``. A file is scored once
-    even when several conditions hold it. Stopped and run again, it goes on after the last finished
-    condition; files that were unreadable are tried again.
+    Writes ``dev.tsv``, ``C1.tsv``, ..., ``unreadable.tsv`` and ``scores.json``, which says what the scores were
+    made with. A file is scored once even when several conditions hold it. Stopped or killed and run again, it
+    goes on after the last batch; files that were unreadable are tried again.
 
     Args:
-        run_dir: The run folder.
-        detector_dir: Folder of a trained detector.
+        data: A run folder, or a downloaded dataset (see `open_trials`).
+        detector_dir: Folder of a trained or imported detector.
         device: Where to compute.
         report: Receives one line of progress at a time.
+        scores_dir: Where the scores go; by default see `default_scores_dir`.
+        conditions: Names of the lists to score, by default all.
+        split: Name of the split, for a run folder; by default the one the detector was trained on.
+        batch_size: Files per network run. It changes scores by float rounding only.
 
     Returns:
         Counts, and the files that could not be read.
 
     Raises:
-        CodecfakeError: If the detector is absent or damaged, or the split changed since it was trained.
+        CodecfakeError: If the detector is absent or damaged, the data or a condition is unknown, the split of the
+            detector's own run changed since it was trained, or the folder holds scores of something else.
     """
-    detector_dir = Path(detector_dir)
+    data, detector_dir = Path(data).resolve(), Path(detector_dir).resolve()
     detector, description = load_detector(detector_dir, device)
-    trials = read_unchanged_trials(run_dir, description)
-    scores_dir = detector_dir / "scores"
-    start_scores(scores_dir, description["weights_sha256"])
+    trials = find_trials(data, detector_dir, description, split)
+    parts = _choose_parts(trials, conditions)
+    scores_dir = scores_dir or default_scores_dir(data, detector_dir, trials)
+    start_scores(scores_dir, description, trials, parts)
+    for line in [*trials.notes, *remarks(data, detector_dir, description, trials)]:
+        report(line)
 
-    parts = [trials.dev, *trials.conditions.values()]
+    board = ScoreBoard(parts)
     written = {part.name: read_scores(scores_dir, part.name) for part in parts}
-    known = {file: value for values in written.values() for file, value in values.items()}
-    reused, scored = len(known), 0
-    unreadable: dict[str, Unreadable] = {}
-    for part in parts:
-        left = [
-            position
-            for position, file in enumerate(part.files)
-            if file not in known and file not in unreadable
-        ]
-        new = _score_part(detector, part, left, unreadable, device, report)
-        scored += len(new)
-        known |= new
-        scores = {file: known[file] for file in part.files if file in known}
-        if scores != written[part.name] or not score_path(scores_dir, part.name).is_file():
-            publish_scores(scores_dir, part.name, scores)
-        report(f"{part.name}: {len(scores)} of {len(part)} files scored, {len(new)} of them now")
-    publish_unreadable(scores_dir, list(unreadable.values()))
-    if unreadable:
-        report(f"{len(unreadable)} files could not be read: {scores_dir / UNREADABLE_FILE}")
-    return ScoreResult(scores_dir, scored, reused, list(unreadable.values()))
+    for scores in written.values():
+        board.fill(scores)
+    counts = {name: len(scores) for name, scores in written.items()}
+    del written
+    with ScoreJournal(scores_dir) as journal:
+        board.fill(journal.scores)
+        belongs_here = board.holds(list(journal.scores)).all()
+        reused = board.scored()
+        for part in parts:
+            before = board.scored()
+            _score_part(detector, part, board, journal, device, batch_size, report)
+            scores = board.scores_of(part)
+            if len(scores) != counts[part.name] or not score_path(scores_dir, part.name).is_file():
+                publish_scores(scores_dir, part.name, scores)
+            report(
+                f"{part.name}: {len(scores)} of {len(part)} files scored, {board.scored() - before} of them now"
+            )
+        if belongs_here:  # else it holds scores of conditions that were not asked for now
+            journal.remove()
+    _publish_unreadable(scores_dir, board)
+    if board.failed:
+        report(f"{len(board.failed)} files could not be read: {scores_dir / UNREADABLE_FILE}")
+    return ScoreResult(scores_dir, parts, board.scored() - reused, reused, board.failed)
 
 
-def read_unchanged_trials(run_dir: Path, description: dict) -> SplitTrials:
-    """Read the split of a detector, and refuse it when it is not the one the detector was trained on.
-
-    Args:
-        run_dir: The run folder.
-        description: Content of the detector's ``model.json``.
-
-    Returns:
-        The trials.
-
-    Raises:
-        CodecfakeError: If the split is absent or was made anew with other content.
-    """
-    trials = read_trials(run_dir, description["split"])
-    if trials.manifest_sha256 != description["manifest_sha256"]:
+def _choose_parts(trials: SplitTrials, conditions: Sequence[str] | None) -> list[TrialList]:
+    parts = trials.evaluated()
+    known = [part.name for part in parts]
+    if unknown := [name for name in conditions or () if name not in known]:
         raise CodecfakeError(
-            f"the split {trials.name} changed since the detector was trained on it, so its evaluation "
-            "files may have been trained on",
-            cause="more audio was built, or the split was made anew with another seed",
-            next_step="train a detector under another name",
+            f"{trials.name} has no condition {unknown[0]!r}; it has {', '.join(known) or 'none'}"
         )
-    return trials
+    if not parts:
+        raise CodecfakeError(f"{trials.name} has nothing to score: neither dev nor a condition")
+    return [part for part in parts if conditions is None or part.name in conditions]
+
+
+def _publish_unreadable(scores_dir: Path, board: ScoreBoard) -> None:
+    """Renew the list of unreadable files; what it says of conditions that were not scored now is kept."""
+    lines = unreadable_lines(scores_dir)
+    is_renewed = board.holds([line.partition("\t")[0] for line in lines])
+    kept = [line for line, renewed in zip(lines, is_renewed, strict=True) if not renewed]
+    publish_unreadable(scores_dir, board.failed, kept)
 
 
 @torch.inference_mode()
 def _score_part(
     detector: Detector,
     part: TrialList,
-    positions: list[int],
-    unreadable: dict[str, Unreadable],
+    board: ScoreBoard,
+    journal: ScoreJournal,
     device: str | torch.device,
+    batch_size: int,
     report: Callable[[str], None],
-) -> dict[str, float]:
-    """Scores of the trials at ``positions``; those without audio are added to ``unreadable``."""
-    scores: dict[str, float] = {}
+) -> None:
+    """Score what is left of one list, batch by batch into the journal."""
+    positions = board.left(part)
+    unreadable: list[Unreadable] = []
+    done = finite = 0
     started = reported = time.perf_counter()
-    for batch in CropLoader(part, keep=False).batches(positions, BATCH_SIZE):
-        unreadable |= {bad.file: bad for bad in batch.unreadable}
+    for batch in CropLoader(part, keep=False).batches(positions, batch_size):
+        unreadable += batch.unreadable
+        done += len(batch.unreadable)
         if not batch.positions:
             continue
         values = detection_scores(detector(batch.waves.to(device))).numpy()
-        if not np.isfinite(values).all():
+        places = np.asarray(batch.positions)
+        good = np.isfinite(values)
+        unreadable += [_not_finite(part.files[place]) for place in places[~good]]
+        done, finite = done + len(values), finite + int(good.sum())
+        if not finite and len(unreadable) >= GIVE_UP_AFTER and unreadable[-1].reason is Reason.NON_FINITE:
             raise CodecfakeError(f"{part.name}: the detector gives scores that are not finite")
-        scores |= {part.files[i]: float(value) for i, value in zip(batch.positions, values, strict=True)}
+        board.record(part, places[good], values[good])
+        journal.append([part.files[place] for place in places[good]], values[good].tolist())
         now = time.perf_counter()
         if now - reported > REPORT_SECONDS:
-            reported = now
-            speed = len(scores) / (now - started)
-            report(f"{part.name}: {len(scores)}/{len(positions)} files, {speed:.1f} utterances/s")
-    return scores
+            reported, speed = now, done / (now - started)
+            left = timedelta(seconds=round((len(positions) - done) / speed))
+            report(f"{part.name}: {done}/{len(positions)} files, {speed:.1f} utterances/s, {left} left")
+    board.record_failures(unreadable)
+
+
+def _not_finite(file: str) -> Unreadable:
+    return Unreadable(file, Reason.NON_FINITE, "the score of the detector is not finite")

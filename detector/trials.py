@@ -1,48 +1,83 @@
-"""The trials of a split: what is trained on, what selects the model, what is scored per condition."""
+"""The trials of a dataset: what is trained on, what selects the model, what is scored per condition."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codecfake.manifests.dataset import condition_rows
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
-from codecfake.manifests.splits import condition_order
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TRAIN = "train"
 DEV = "dev"
 COLUMNS = ["file", "label", "split", "conditions", "path"]
+ABOUT = {
+    "utterance_id": "utterance_id",
+    "codec": "codec",
+    "corpus": "corpus",
+    "language": "language",
+    "speaker": "speaker",
+    "gender": "sex",
+    "seconds": "seconds",
+}
+"""Columns of a run's manifest that say more about a trial, and what they are called here."""
 
 
 @dataclass(frozen=True)
 class TrialList:
-    """Files and labels of one part of a split, in manifest order."""
+    """Files and labels of one part of a dataset, in the order of its manifest or protocol."""
 
     name: str
     """``train``, ``dev`` or a condition such as ``C4``."""
-    run_dir: Path
-    """Absolute path of the run folder."""
+    root: Path
+    """Absolute path of the folder that the paths are relative to."""
     files: list[str]
-    """File names, unique within the split."""
+    """File names, unique within the list; one name in two conditions is one file."""
     relative_paths: list[str]
-    """POSIX paths relative to the run folder, beside ``files``."""
+    """POSIX paths relative to ``root``, beside ``files``."""
     labels: np.ndarray
     """Class indices (`Label`), shape (N,), int64, beside ``files``."""
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    """What else is known, each of shape (N,): ``utterance_id`` (of the source, shared by a bona fide file and
+    its fakes), ``codec``, ``attack``, ``corpus``, ``language``, ``speaker`` and ``sex`` as str objects (empty
+    where not known), ``seconds`` as float64. What a dataset does not tell at all is absent."""
 
     def __len__(self) -> int:
         return len(self.files)
 
     def path(self, position: int) -> Path:
         """Absolute path of the audio of one trial."""
-        return self.run_dir / self.relative_paths[position]
+        return self.root / self.relative_paths[position]
 
     def count(self, label: Label) -> int:
         """Number of trials of one class."""
         return int(np.count_nonzero(self.labels == label))
+
+    def take(self, positions: Sequence[int] | np.ndarray) -> "TrialList":
+        """The trials at ``positions``, in that order, under the same name."""
+        chosen = np.asarray(positions, dtype=np.int64)
+        return TrialList(
+            self.name,
+            self.root,
+            [self.files[i] for i in chosen],
+            [self.relative_paths[i] for i in chosen],
+            self.labels[chosen],
+            {name: column[chosen] for name, column in self.columns.items()},
+        )
+
+    def digest(self) -> str:
+        """Hash of the file names and labels; where the files lie does not matter."""
+        digest = hashlib.sha256("\n".join(self.files).encode())
+        digest.update(self.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def require_both_classes(self) -> None:
         """Refuse a list in which a class is missing.
@@ -54,21 +89,51 @@ class TrialList:
         if not (bona_fide and spoof):
             raise CodecfakeError(
                 f"{self.name}: {bona_fide} bona fide and {spoof} spoof files; both classes are needed",
-                cause="too few utterances were built, or the audio of one class is not built yet",
-                next_step=f"codecfake status {self.run_dir}",
+                cause="too few utterances were built, or the audio of one class is not there",
+                next_step=f"codecfake verify {self.root}",
             )
 
 
 @dataclass(frozen=True)
 class SplitTrials:
-    """Everything a detector reads of a split."""
+    """Everything a detector reads of a split of a run, or of another dataset."""
 
     name: str
-    manifest_sha256: str
+    """Name of the split, or of the dataset."""
+    digest: str
+    """Of the manifest of a run's split; of the lists (names and labels) of any other dataset."""
     train: TrialList
+    """Empty where a dataset is for evaluation only, as is ``dev``."""
     dev: TrialList
     conditions: dict[str, TrialList]
     """Evaluation trials by condition, C1 before C10; eval reals are in every condition."""
+    notes: list[str] = field(default_factory=list)
+    """What a user should know before using the data, such as how many files are missing."""
+
+    def evaluated(self) -> list[TrialList]:
+        """What is scored and evaluated: dev, where there is one, and every condition."""
+        return [*([self.dev] if len(self.dev) else []), *self.conditions.values()]
+
+
+def empty_trials(name: str, root: Path) -> TrialList:
+    """A list without trials, for a part that a dataset does not have."""
+    return TrialList(name, root, [], [], np.empty(0, dtype=np.int64))
+
+
+def digest_lists(lists: Sequence[TrialList]) -> str:
+    """Hash the names and contents of several lists."""
+    lines = [f"{part.name} {len(part)} {part.digest()}\n" for part in lists]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def as_objects(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+    """Turn a string column into str objects, shape (N,), equal strings being one object; null gives ""."""
+    import pyarrow as pa
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    encoded = column.fill_null("").dictionary_encode()
+    return np.array([*encoded.dictionary.to_pylist(), ""], dtype=object)[encoded.indices.to_numpy()]
 
 
 def read_trials(run_dir: Path, split: str) -> SplitTrials:
@@ -84,6 +149,7 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
     Raises:
         CodecfakeError: If the split is absent, or its manifest lacks a column.
     """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     run_dir = Path(run_dir).resolve()
@@ -94,44 +160,42 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
             f"{run_dir} has no split {split!r}; it has {', '.join(present) or 'none'}",
             next_step=f"codecfake splits {run_dir}",
         )
-    if missing := [column for column in COLUMNS if column not in pq.read_schema(path).names]:
+    present = pq.read_schema(path).names
+    if missing := [column for column in COLUMNS if column not in present]:
         raise CodecfakeError(
             f"{path} has no column {missing[0]!r}",
             cause="the split was made by another version of codecfake",
             next_step=f"codecfake splits {run_dir}",
         )
-    table = pq.read_table(path, columns=COLUMNS)
-
-    files = table["file"].to_pylist()
-    if len(set(files)) != len(files):
+    table = pq.read_table(path, columns=[*COLUMNS, *(name for name in ABOUT if name in present)])
+    if pc.count_distinct(table["file"]).as_py() != table.num_rows:
         raise CodecfakeError(f"{path}: a file name occurs twice, so scores could not be told apart")
-    paths = table["path"].to_pylist()
-    words = table["label"].to_pylist()
-    by_word = {word: Label.parse(word) for word in set(words)}
-    labels = np.array([by_word[word] for word in words], dtype=np.int64)
+
+    words = table["label"].combine_chunks().dictionary_encode()
+    by_word = np.array([Label.parse(word) for word in words.dictionary.to_pylist()], dtype=np.int64)
+    everything = TrialList(
+        "",
+        run_dir,
+        table["file"].to_pylist(),
+        table["path"].to_pylist(),
+        by_word[words.indices.to_numpy()],
+        {ABOUT[name]: _column(table[name]) for name in ABOUT if name in table.column_names},
+    )
 
     def select(name: str, positions: np.ndarray) -> TrialList:
-        chosen = positions.tolist()
-        return TrialList(
-            name, run_dir, [files[i] for i in chosen], [paths[i] for i in chosen], labels[positions]
-        )
+        return replace(everything.take(positions), name=name)
 
-    use = np.asarray(table["split"].to_pylist(), dtype=object)
     return SplitTrials(
         name=split,
-        manifest_sha256=file_sha256(path),
-        train=select("train", np.flatnonzero(use == "train")),
-        dev=select(DEV, np.flatnonzero(use == DEV)),
-        conditions={
-            name: select(name, positions) for name, positions in _positions_by_condition(table["conditions"])
-        },
+        digest=file_sha256(path),
+        train=select(TRAIN, np.flatnonzero(pc.equal(table["split"], TRAIN))),
+        dev=select(DEV, np.flatnonzero(pc.equal(table["split"], DEV))),
+        conditions={name: select(name, rows) for name, rows in condition_rows(table).items()},
     )
 
 
-def _positions_by_condition(column: "pa.ChunkedArray") -> list[tuple[str, np.ndarray]]:
-    """Row positions of every condition in a list column, conditions in natural order."""
-    import pyarrow.compute as pc
+def _column(column: "pa.ChunkedArray") -> np.ndarray:
+    """A column as str objects, or as float64 where it holds numbers."""
+    import pyarrow as pa
 
-    rows = pc.list_parent_indices(column).to_numpy()
-    names = np.asarray(pc.list_flatten(column).to_pylist(), dtype=object)
-    return [(name, rows[names == name]) for name in sorted(set(names.tolist()), key=condition_order)]
+    return as_objects(column) if pa.types.is_string(column.type) else column.to_numpy()

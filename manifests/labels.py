@@ -19,14 +19,19 @@ class Label(IntEnum):
         """The word of the ASVspoof protocols: ``bonafide`` or ``spoof``."""
         return ("bonafide", "spoof")[self]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that is read as this label: In-the-Wild has ``bona-fide``, CodecFake ``genuine``."""
+        return (("real", "bonafide", "bona-fide", "genuine"), ("fake", "spoof", "spoofing"))[self]
+
     @classmethod
     def parse(cls, word: str) -> "Label":
-        """Read either vocabulary.
+        """Read a word of any of the vocabularies.
 
         Raises:
-            ValueError: If the word belongs to neither.
+            ValueError: If the word belongs to none.
         """
         for label in cls:
-            if word in (label.published_name, label.protocol_name):
+            if word in label.words:
                 return label
         raise ValueError(f"{word!r} is no label; expected real, fake, bonafide or spoof")

@@ -24,17 +24,25 @@ def status(run: options.RunFolder, json: options.Json = False) -> None:
         show_status(run, result)
 
 
-def verify(run: options.RunFolder, json: options.Json = False) -> None:
-    """Count, decode and hash everything that is published; exit code 1 if anything is not as it was."""
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="DATA", help="A run folder, or a downloaded dataset.")],
+    json: options.Json = False,
+) -> None:
+    """Check a run against what was published, or a download against its lists; exit code 1 if it is not whole."""
     from dataclasses import asdict
 
+    from codecfake.flows.completeness_summary import verify_dataset
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import show_verification
     from codecfake.flows.tables import show_json
-    from codecfake.pipeline.config import saved_config
+    from codecfake.pipeline.config import SAVED_AS, saved_config
     from codecfake.pipeline.status import planned_shards
     from codecfake.pipeline.verification import verify as verify_run
 
+    if not (run / SAVED_AS).is_file():
+        if not verify_dataset(run.absolute(), json=json):
+            raise typer.Exit(1)
+        return
     planned = planned_shards(saved_config(run))
     with monitored() as monitor:
         report = verify_run(run.absolute(), planned, monitor)

@@ -1,0 +1,169 @@
+"""Reading protocols: text tables of a million rows into trial lists, with a note on every oddity."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codecfake.detector.sources.audio_index import AudioIndex
+from codecfake.detector.trials import TrialList, as_objects
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.labels import Label
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+FILE_NAME = r"^[^\pC]+$"
+"""RE2 pattern of a name that can stand in a score file: no tab, no line end, nothing that cannot be seen."""
+
+
+def read_words(path: Path, columns: Sequence[str], notes: list[str]) -> "pa.Table":
+    """Read a table whose columns are separated by spaces or tabs, without a header.
+
+    Args:
+        path: The text file.
+        columns: Names of the leading columns; further ones of a line are ignored.
+        notes: Receives a sentence about lines that have fewer columns.
+
+    Returns:
+        A table of strings with ``columns``.
+
+    Raises:
+        CodecfakeError: If it is no text file.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lines = _read_csv(path, ["line"], delimiter="\x1e", header=False)["line"].combine_chunks()
+    words = r"\s+".join(rf"(?P<{name}>\S+)" for name in columns)
+    parsed = pc.extract_regex(lines, rf"^\s*{words}(?:\s.*)?$")
+    good = parsed.is_valid()
+    blank = pc.match_substring_regex(lines, r"^\s*$")
+    bad = len(lines) - pc.sum(pc.or_(good, blank)).as_py() if len(lines) else 0
+    if bad:
+        notes.append(f"{path.name}: {bad:,} lines have fewer than {len(columns)} columns and were left out")
+    return pa.Table.from_struct_array(parsed.filter(good)).select(list(columns))
+
+
+def read_header_csv(path: Path, columns: Sequence[str]) -> "pa.Table":
+    """Read columns of a CSV file with a header, as strings.
+
+    Raises:
+        CodecfakeError: If it is no CSV file, or lacks one of the columns.
+    """
+    table = _read_csv(path, columns, delimiter=",", header=True)
+    return table.select(list(columns))
+
+
+def _read_csv(path: Path, columns: Sequence[str], *, delimiter: str, header: bool) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.csv as csv
+
+    read = csv.ReadOptions(column_names=None if header else list(columns), block_size=1 << 24)
+    parse = csv.ParseOptions(
+        delimiter=delimiter, quote_char='"' if header else False, invalid_row_handler=lambda _row: "skip"
+    )
+    convert = csv.ConvertOptions(
+        column_types={name: pa.string() for name in columns},
+        include_columns=list(columns),
+        strings_can_be_null=False,
+    )
+    try:
+        return csv.read_csv(path, read, parse, convert)
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        if not path.stat().st_size:
+            return pa.table({name: pa.array([], pa.string()) for name in columns})
+        raise CodecfakeError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}", cause="it is not the file of that name"
+        ) from error
+
+
+def build_list(
+    name: str,
+    index: AudioIndex,
+    files: "pa.Array | pa.ChunkedArray",
+    words: "pa.Array | pa.ChunkedArray",
+    *,
+    folders: Sequence[str],
+    notes: list[str],
+    elsewhere: bool = True,
+    why_missing: str = "",
+    about: Mapping[str, "pa.Array | pa.ChunkedArray"] | None = None,
+) -> TrialList:
+    """Make a trial list out of a protocol's columns, and find its audio.
+
+    Rows with an unknown label or a name that no score file can hold, and further rows of a file, are left out;
+    missing audio is not. ``notes`` receives a sentence about each of them.
+
+    Args:
+        name: Name of the list.
+        index: The audio.
+        files: File names, N of them.
+        words: Label words, beside ``files``.
+        folders: Folders to look in first.
+        notes: Receives the sentences.
+        elsewhere: Whether to look in other folders too.
+        why_missing: What is known about files that are missing.
+        about: Further columns, beside ``files``.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    labels, is_label = _parse_labels(words)
+    is_name = np.asarray(pc.match_substring_regex(_combined(files), FILE_NAME))
+    known = is_label & is_name
+    encoded = _combined(files).dictionary_encode()
+    first = np.zeros(len(encoded), dtype=bool)
+    first[np.unique(encoded.indices.to_numpy(), return_index=True)[1]] = True
+    if unknown := int(np.count_nonzero(~known)):
+        notes.append(f"{name}: {unknown:,} lines have no known label or file name and were left out")
+    if repeated := int(np.count_nonzero(known & ~first)):
+        notes.append(f"{name}: {repeated:,} lines name a file once more and were left out")
+    rows = np.flatnonzero(known & first)
+    chosen = pa.array(rows)
+    kept = _combined(files).take(chosen)
+    paths, missing = index.locate(kept, folders, elsewhere=elsewhere)
+    trials = TrialList(
+        name,
+        index.root,
+        kept.to_pylist(),
+        paths,
+        labels[rows],
+        {key: as_objects(_combined(column).take(chosen)) for key, column in (about or {}).items()},
+    )
+    if missing.any():
+        example = trials.files[int(np.argmax(missing))]
+        lost = np.bincount(trials.labels[missing], minlength=len(Label))
+        notes.append(
+            f"{name}: {lost.sum():,} of {len(trials):,} files are missing ({lost[Label.BONA_FIDE]:,} bona fide, "
+            f"{lost[Label.SPOOF]:,} spoof), such as {example}{why_missing and '; '}{why_missing}"
+        )
+    return trials
+
+
+def constant(value: str, length: int) -> "pa.Array":
+    """A column that says the same of every trial."""
+    import pyarrow as pa
+
+    return pa.repeat(value, length)
+
+
+def _combined(column: "pa.Array | pa.ChunkedArray") -> "pa.Array":
+    import pyarrow as pa
+
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _parse_labels(words: "pa.Array | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
+    """Class indices, shape (N,), and which of the words are labels at all."""
+    encoded = _combined(words).dictionary_encode()
+    codes = []
+    for word in encoded.dictionary.to_pylist():
+        try:
+            codes.append(int(Label.parse(word)))
+        except ValueError:
+            codes.append(-1)
+    labels = np.array(codes, dtype=np.int64)[encoded.indices.to_numpy()]
+    return labels, labels >= 0
