@@ -1,6 +1,5 @@
 """What a person reads when a command has ended."""
 
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,12 +7,16 @@ from codecfake.flows.tables import show_table
 
 if TYPE_CHECKING:
     from codecfake.detector.evaluation import Evaluation
+    from codecfake.detector.evaluation.against_paper import Comparison
+    from codecfake.detector.evaluation.table import Table
     from codecfake.pipeline.build import BuildReport
     from codecfake.pipeline.splitting import SplitReport
     from codecfake.pipeline.status import RunStatus
     from codecfake.pipeline.verification import VerifyReport
 
 LISTED = 20
+COUNT = "{:,}"
+"""How the tables of an evaluation write whole numbers."""
 
 
 def say(text: str) -> None:
@@ -100,24 +103,39 @@ def show_verification(run_dir: Path, report: "VerifyReport") -> None:
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:
-    """Show the error rates per condition."""
-    rows = [
-        (
-            result.condition,
-            result.bona_fide,
-            result.spoof,
-            f"{result.eer_percent:.3f}",
-            f"{result.accuracy_percent:.2f}",
-            f"{result.false_positive_percent:.2f}",
-            f"{result.false_negative_percent:.2f}",
-            *astuple(result.confusion),
-        )
-        for result in (evaluation.dev, *evaluation.conditions, evaluation.pooled)
+    """Show error rates, costs, decisions and breakdown in tables that fit 80 columns."""
+    from codecfake.detector.evaluation import report
+
+    for warning in evaluation.warnings:
+        say(f"Warning: {warning}")
+    rates, breakdown = report.rates_table(evaluation), report.breakdown_table(evaluation)
+    eers = ("bona fide", "spoof", "EER %", "95 % interval")
+    tables = [
+        rates.only("condition", *eers, "threshold"),
+        rates.only("condition", "minDCF", "actDCF", "Cllr", "AUC", "tied %"),
+        report.decisions_table(evaluation).only(
+            "condition", "accuracy %", "FPR %", "FNR %", "tp", "fn", "fp", "tn"
+        ),
+        *([breakdown.only("by", "value", *eers)] if breakdown.rows else []),
     ]
-    columns = ("part", "real", "fake", "EER %", "acc. %", "FPR %", "FNR %", "TP", "FN", "FP", "TN")
-    show_table(f"{evaluation.detector} on {evaluation.split}", columns, rows)
-    say(f"Mean EER over the conditions: {evaluation.mean_eer_percent:.3f} %")
-    say(
-        f"Confusion at the threshold {evaluation.threshold:.4f}, fixed on dev; bona fide is the positive "
-        "class, a higher score means bona fide."
-    )
+    for table in tables:
+        _show(table)
+    say(report.averages_sentence(evaluation))
+    for note in evaluation.notes:
+        say(note)
+
+
+def show_comparison(comparison: "Comparison") -> None:
+    """Show our error rates beside the paper's."""
+    _show(comparison.table())
+    for note in comparison.notes():
+        say(note)
+
+
+def _show(table: "Table") -> None:
+    """Show a table of an evaluation; counts go as numbers, so that they are aligned as such."""
+    rows = [
+        [row[column.keys[0]] if column.template == COUNT else column.show(row) for column in table.columns]
+        for row in table.rows
+    ]
+    show_table(table.title, [column.title for column in table.columns], rows)

@@ -3,12 +3,14 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from detector_run import SPLIT, make_run
 
-from codecfake.detector.evaluation import evaluate
+from codecfake.detector.evaluation import evaluate, evaluate_files, evaluate_scored
 from codecfake.detector.score_files import publish_scores
 from codecfake.detector.trials import read_trials
+from codecfake.flows.commands.evaluation import evaluate as command
 from codecfake.manifests.errors import CodecfakeError
 
 DEV = {"p225_003.wav": 4.0, "F04_p225_003.wav": 1.0, "p225_004.wav": 2.0, "F04_p225_004.wav": 0.0}
@@ -42,16 +44,16 @@ def test_every_number_of_a_small_evaluation(scored: tuple[Path, Path]) -> None:
     assert (counts.true_positives, counts.false_negatives) == (1, 1)
     assert (counts.false_positives, counts.true_negatives) == (1, 1)
     assert (c4.accuracy_percent, c4.false_positive_percent, c4.false_negative_percent) == (50, 50, 50)
-    # From 3 on, half of the reals are missed and a third of the fakes accepted; between 1 and 3 only the
-    # misses change, so they meet at one third.
-    assert (c7.bona_fide, c7.spoof) == (2, 6)
-    assert c7.eer_percent == pytest.approx(100 / 3)
+    # A third of the fakes is accepted; with one real missed of two, the rates are nearest: 1/3 and 1/2.
+    assert (c7.bona_fide, c7.spoof, c7.source_utterances) == (2, 6, 6)
+    assert c7.eer_percent == pytest.approx(100 * 5 / 12)
+    assert c7.eer_interval_percent.low < c7.eer_percent < c7.eer_interval_percent.high
     assert c7.accuracy_percent == pytest.approx(100 * 5 / 8)
     assert c7.tied_percent == 50
-    assert evaluation.mean_eer_percent == pytest.approx((50 + 100 / 3) / 2)
+    assert evaluation.mean_eer_percent == pytest.approx((50 + 100 * 5 / 12) / 2)
     # Shared reals count once.
     assert (evaluation.pooled.bona_fide, evaluation.pooled.spoof) == (2, 8)
-    assert evaluation.pooled.eer_percent == pytest.approx(100 * 3 / 8)
+    assert evaluation.pooled.eer_percent == pytest.approx(100 * 7 / 16)
 
 
 def test_files_hold_the_same_numbers(scored: tuple[Path, Path]) -> None:
@@ -65,9 +67,64 @@ def test_files_hold_the_same_numbers(scored: tuple[Path, Path]) -> None:
     assert [row["condition"] for row in rows] == ["dev", "C4", "C7", "pooled"]
     assert float(rows[2]["eer_percent"]) == evaluation.conditions[1].eer_percent
     text = (detector_dir / "evaluation.md").read_text()
-    assert "| C7 | 2 | 6 | 33.333 | 62.50 | 33.33 | 50.00 | 1 | 1 | 2 | 4 |" in text
+    assert "| C7 | 2 | 6 | 41.667 |" in text
+    assert "| C7 | 62.50 | 58.33 | 40.00 | 33.33 | 50.00 | 1 | 1 | 2 | 4 |" in text
+    assert "| codec | F07 | 2 | 6 | 41.667 |" in text
     assert "at the threshold 1.5, fixed on dev" in text
-    assert "Mean EER over the 2 conditions: 41.667 %" in text
+    assert "Mean EER over the 2 conditions: 45.833 %" in text
+
+
+def test_training_prior_is_taken_off_the_scores(scored: tuple[Path, Path]) -> None:
+    """Trained with as many reals as fakes and weights 10:1, a logit difference is log(10) too high."""
+    run_dir, detector_dir = scored
+    plain = evaluate_scored(run_dir, detector_dir, rounds=0)[0]
+    assert any("taken as natural log-likelihood ratios" in note for note in plain.notes)
+    description = json.loads((detector_dir / "model.json").read_text())
+    description |= {"training": {"bona_fide_weight": 10.0}, "warning": "a random tiny front end was used"}
+    (detector_dir / "model.json").write_text(json.dumps(description))
+    evaluation = evaluate_scored(run_dir, detector_dir, rounds=0)[0]
+    bona_fide = np.log2(1 + np.exp(np.log(10) - np.array([3, 1])))
+    spoof = np.log2(1 + np.exp(np.array([2, -1]) - np.log(10)))
+    assert evaluation.conditions[0].cllr == pytest.approx((bona_fide.mean() + spoof.mean()) / 2)
+    assert any("minus 2.3026" in note for note in evaluation.notes)
+    assert evaluation.warnings[0] == "a random tiny front end was used"
+    assert "**Warning.** a random tiny" in (detector_dir / "evaluation.md").read_text()
+
+
+def test_breakdown_by_what_the_manifest_tells(scored: tuple[Path, Path]) -> None:
+    rows = {(row.by, row.condition): row for row in evaluate_scored(*scored, rounds=0)[0].breakdown}
+    assert rows.keys() == {("codec", "F04"), ("codec", "F07"), ("duration", "0 to 2 s")}
+    assert (rows["codec", "F04"].bona_fide, rows["codec", "F04"].spoof) == (2, 2)
+    assert rows["duration", "0 to 2 s"].spoof == 8
+
+
+def test_run_folder_command(scored: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir, detector_dir = scored
+    command([run_dir], name="by-hand", rounds=0, against="paper", row="codec/mel-lcnn")
+    text = capsys.readouterr().out
+    assert "by-hand on published-seed0" in text and "fixed on dev (its EER threshold)" in " ".join(
+        text.split()
+    )
+    assert "EER against the paper, row codec/mel-lcnn" in text
+    with (detector_dir / "evaluation.against_paper.csv").open(newline="") as stream:
+        cells = {row["condition"]: row for row in csv.DictReader(stream)}
+    assert float(cells["C4"]["difference"]) == pytest.approx(50 - 12.239)
+    assert cells["C1"]["ours"] == ""
+    with pytest.raises(CodecfakeError, match="one dataset is evaluated at a time, without --threshold"):
+        command([run_dir], name="by-hand", threshold=0.5)
+    with pytest.raises(CodecfakeError, match="holds no trained detector"):
+        command([run_dir], name="absent")
+
+
+def test_score_files_of_a_run_with_the_run_as_key(scored: tuple[Path, Path]) -> None:
+    run_dir, detector_dir = scored
+    (detector_dir / "scores" / "scores.json").write_text(json.dumps({"warning": "random front end"}))
+    of_run = evaluate_scored(run_dir, detector_dir, rounds=40)[0]
+    of_files = evaluate_files([detector_dir / "scores"], keys=[run_dir], rounds=40)
+    assert of_files.warnings == ["random front end"]
+    assert of_files.detector == "by-hand"
+    for field in ("threshold", "threshold_origin", "dev", "conditions", "pooled", "breakdown", "averages"):
+        assert getattr(of_files, field) == getattr(of_run, field), field
 
 
 def test_unreadable_trials_are_counted_apart(scored: tuple[Path, Path]) -> None:
@@ -84,11 +141,43 @@ def test_unreadable_trials_are_counted_apart(scored: tuple[Path, Path]) -> None:
     assert evaluation.pooled.unreadable == 1
 
 
-def test_condition_without_a_class_is_named(scored: tuple[Path, Path]) -> None:
+def test_condition_without_a_class_is_left_out_and_named(scored: tuple[Path, Path]) -> None:
     run_dir, detector_dir = scored
-    files = read_trials(run_dir, SPLIT).conditions["C4"].files
-    publish_scores(detector_dir / "scores", "C4", {file: C4[file] for file in files if file in REALS})
-    rows = [f"{file}\tmissing\tno such file" for file in files if file not in REALS]
-    (detector_dir / "scores" / "unreadable.tsv").write_text("\n".join(["filename\treason\tmessage", *rows]))
+    for name, content in (("C4", C4), ("C7", C7)):
+        files = read_trials(run_dir, SPLIT).conditions[name].files
+        publish_scores(
+            detector_dir / "scores", name, {file: content[file] for file in files if file in REALS}
+        )
+        rows = [f"{file}\tmissing\tno such file" for file in files if file not in REALS]
+        path = detector_dir / "scores" / "unreadable.tsv"
+        path.write_text("\n".join(["filename\treason\tmessage", *rows]))
+        if name == "C4":
+            evaluation = evaluate(run_dir, detector_dir)
+            assert [result.condition for result in evaluation.conditions] == ["C7"]
+            assert "C4 is left out: 2 bona fide and 0 spoof files have scores" in evaluation.warnings[0]
+            listed = path.read_text()
+    path.write_text(listed + "\n" + "\n".join(rows))
     with pytest.raises(CodecfakeError, match="C4: 2 bona fide and 0 spoof files have scores"):
         evaluate(run_dir, detector_dir)
+
+
+def test_condition_that_was_not_scored_is_left_out_and_named(scored: tuple[Path, Path]) -> None:
+    run_dir, detector_dir = scored
+    (detector_dir / "scores" / "C4.tsv").unlink()
+    evaluation = evaluate(run_dir, detector_dir)
+    assert evaluation.warnings == ["C4 is not scored and is left out"]
+    assert [result.condition for result in evaluation.results] == ["dev", "C7", "pooled"]
+    (detector_dir / "scores" / "C7.tsv").unlink()
+    with pytest.raises(CodecfakeError, match=r"holds no scores of published-seed0(.|\n)*codecfake score"):
+        evaluate(run_dir, detector_dir)
+
+
+def test_detector_of_another_place(scored: tuple[Path, Path], tmp_path: Path) -> None:
+    """Scores of data that is not the detector's run lie, as the evaluation does, under the dataset's name."""
+    run_dir, detector_dir = scored
+    elsewhere = tmp_path / "imported"
+    (elsewhere / "scores").mkdir(parents=True)
+    (elsewhere / "model.json").write_text("{}")
+    (detector_dir / "scores").rename(elsewhere / "scores" / SPLIT)
+    command([run_dir], detector=elsewhere, rounds=0)
+    assert (elsewhere / "scores" / SPLIT / "evaluation.md").is_file()

@@ -1,93 +1,125 @@
-"""Write an evaluation as JSON, CSV and Markdown."""
+"""Write an evaluation: tables as JSON, CSV, Markdown and LaTeX, figures as PNG and SVG."""
 
-import csv
-import io
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from codecfake.detector.evaluation.figures import publish_figures
+from codecfake.detector.evaluation.results import ConditionResult, Evaluation
+from codecfake.detector.evaluation.scored_trials import ScoredTrials
+from codecfake.detector.evaluation.table import Column, Table
+from codecfake.detector.metrics import Confusion, Interval
 from codecfake.manifests.atomic import publish_json, publish_text
 
-if TYPE_CHECKING:
-    from codecfake.detector.evaluation.run_evaluation import ConditionResult, Evaluation
+RATES = (
+    Column("bona fide", ("bona_fide",), "{:,}"),
+    Column("spoof", ("spoof",), "{:,}"),
+    Column("EER %", ("eer_percent",), "{:.3f}"),
+    Column("95 % interval", ("eer_percent_low", "eer_percent_high"), "{:.3f} to {:.3f}"),
+    Column("threshold", ("eer_threshold",), "{:.4g}"),
+    Column("minDCF", ("min_dcf",), "{:.4f}"),
+    Column("actDCF", ("act_dcf",), "{:.4f}"),
+    Column("Cllr", ("cllr",), "{:.4f}"),
+    Column("AUC", ("auc",), "{:.5f}"),
+    Column("tied %", ("tied_percent",), "{:.2f}"),
+)
+DECISIONS = (
+    Column("accuracy %", ("accuracy_percent",), "{:.2f}"),
+    Column("balanced %", ("balanced_accuracy_percent",), "{:.2f}"),
+    Column("F1 %", ("f1_percent",), "{:.2f}"),
+    Column("FPR %", ("false_positive_percent",), "{:.2f}"),
+    Column("FNR %", ("false_negative_percent",), "{:.2f}"),
+    Column("tp", ("true_positives",), "{:,}"),
+    Column("fn", ("false_negatives",), "{:,}"),
+    Column("fp", ("false_positives",), "{:,}"),
+    Column("tn", ("true_negatives",), "{:,}"),
+)
+CONDITION = Column("condition", ("condition",))
 
 
-def publish_evaluation(detector_dir: Path, evaluation: "Evaluation") -> None:
-    """Publish ``evaluation.json``, ``evaluation.csv`` and ``evaluation.md``.
+def rates_table(evaluation: Evaluation) -> Table:
+    """Error rates and costs of dev, every condition and the pool."""
+    title = f"{evaluation.detector} on {evaluation.split}"
+    return Table(title, (CONDITION, *RATES), _rows(evaluation, evaluation.results))
+
+
+def decisions_table(evaluation: Evaluation) -> Table:
+    """Decisions at the stated threshold."""
+    title = f"Decisions at the threshold {evaluation.threshold:.6g}, {evaluation.threshold_origin}"
+    return Table(title, (CONDITION, *DECISIONS), _rows(evaluation, evaluation.results))
+
+
+def breakdown_table(evaluation: Evaluation) -> Table:
+    """Error rates of the pooled trials by what is known of them."""
+    columns = (Column("by", ("by",)), Column("value", ("condition",)), *RATES)
+    return Table("Pooled trials by what is known of them", columns, _rows(evaluation, evaluation.breakdown))
+
+
+def averages_sentence(evaluation: Evaluation) -> str:
+    """The mean EER and the paper's averages."""
+    named = "".join(f" {name}: {value:.3f} %." for name, value in evaluation.averages.items())
+    count = len(evaluation.conditions)
+    return f"Mean EER over the {count} conditions: {evaluation.mean_eer_percent:.3f} %.{named}"
+
+
+def publish_evaluation(folder: Path, evaluation: Evaluation, parts: Sequence[ScoredTrials]) -> None:
+    """Publish ``evaluation.{json,csv,md,tex}``, the breakdown as CSV, and the figures.
 
     Args:
-        detector_dir: Folder to publish into.
+        folder: Folder to publish into.
         evaluation: The results.
+        parts: The trials of dev and every condition, for the figures; those that were left out are not drawn.
     """
-    publish_json(detector_dir / "evaluation.json", evaluation.to_json())
-    publish_text(detector_dir / "evaluation.csv", _csv(evaluation))
-    publish_text(detector_dir / "evaluation.md", _markdown(evaluation))
+    rates, breakdown = rates_table(evaluation), breakdown_table(evaluation)
+    publish_json(folder / "evaluation.json", evaluation.to_json())
+    publish_text(folder / "evaluation.csv", rates.to_csv())
+    publish_text(folder / "evaluation.breakdown.csv", breakdown.to_csv())
+    publish_text(folder / "evaluation.md", _markdown(evaluation))
+    tables = [rates, decisions_table(evaluation), *([breakdown] if breakdown.rows else [])]
+    publish_text(folder / "evaluation.tex", "\n".join(table.to_latex() for table in tables))
+    measured = {result.condition for result in evaluation.results}
+    publish_figures(folder, [part for part in parts if part.name in measured])
 
 
-def _results(evaluation: "Evaluation") -> list["ConditionResult"]:
-    return [evaluation.dev, *evaluation.conditions, evaluation.pooled]
-
-
-def _csv(evaluation: "Evaluation") -> str:
-    """One row per set of trials, every number at full precision."""
+def _rows(evaluation: Evaluation, results: Sequence[ConditionResult]) -> list[dict[str, Any]]:
+    """Results as flat rows: intervals and confusions spread over columns."""
     rows = []
-    for result in _results(evaluation):
-        row = asdict(result)
-        confusion = row.pop("confusion")
-        rows.append({**row, **confusion, "dev_threshold": evaluation.threshold})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    for result in results:
+        row: dict[str, Any] = {}
+        for field in fields(result):
+            value = getattr(result, field.name)
+            if field.name.endswith(("_interval", "_interval_percent")):
+                stem = field.name.replace("_interval", "")
+                row[f"{stem}_low"] = value.low if isinstance(value, Interval) else None
+                row[f"{stem}_high"] = value.high if isinstance(value, Interval) else None
+            elif isinstance(value, Confusion):
+                row |= {count.name: getattr(value, count.name) for count in fields(value)}
+            else:
+                row[field.name] = value
+        rows.append(row | {"threshold": evaluation.threshold})
+    return rows
 
 
-def _markdown(evaluation: "Evaluation") -> str:
-    """A table to paste into a report, and the sentences without which its numbers mean nothing."""
-    header = (
-        "condition",
-        "bona fide",
-        "spoof",
-        "EER %",
-        "accuracy %",
-        "FPR %",
-        "FNR %",
-        "tp",
-        "fn",
-        "fp",
-        "tn",
-    )
-    lines = [
+def _markdown(evaluation: Evaluation) -> str:
+    """The tables for a report, and the sentences without which their numbers mean nothing."""
+    breakdown = breakdown_table(evaluation)
+    pooled = evaluation.pooled
+    text = [
         f"# {evaluation.detector} on {evaluation.split}",
-        "",
-        f"| {' | '.join(header)} |",
-        "|---" + "|---:" * (len(header) - 1) + "|",
-    ]
-    for result in _results(evaluation):
-        counts = result.confusion
-        cells = (
-            result.condition,
-            f"{result.bona_fide:,}",
-            f"{result.spoof:,}",
-            f"{result.eer_percent:.3f}",
-            f"{result.accuracy_percent:.2f}",
-            f"{result.false_positive_percent:.2f}",
-            f"{result.false_negative_percent:.2f}",
-            f"{counts.true_positives:,}",
-            f"{counts.false_negatives:,}",
-            f"{counts.false_positives:,}",
-            f"{counts.true_negatives:,}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    tied, unreadable = evaluation.pooled.tied_percent, evaluation.pooled.unreadable
-    lines += [
-        "",
-        f"Mean EER over the {len(evaluation.conditions)} conditions: {evaluation.mean_eer_percent:.3f} %. "
-        "Pooled counts a bona fide file once, although every condition holds it.",
-        "",
+        *(f"**Warning.** {warning}" for warning in evaluation.warnings),
+        rates_table(evaluation).to_markdown(),
+        averages_sentence(evaluation)
+        + " Pooled counts a bona fide file once, although several conditions hold it.",
+        f"Higher = bona fide. {pooled.tied_percent:.2f} % of the pooled scores are tied. Evaluation files that could "
+        f"not be read: {pooled.unreadable}.",
+        "## Decisions",
         f"Bona fide is the positive class: fp = spoof accepted, fn = bona fide rejected, at the threshold "
-        f"{evaluation.threshold!r}, fixed on dev (its EER threshold). EER is at each set's own threshold, "
-        f"ties grouped; {tied:.2f} % of the pooled scores are tied. "
-        f"Evaluation files that could not be read: {unreadable}.",
+        f"{evaluation.threshold!r}, {evaluation.threshold_origin}.",
+        decisions_table(evaluation).to_markdown(),
+        *(["## Breakdown of the pooled trials", breakdown.to_markdown()] if breakdown.rows else []),
+        "## How the numbers were made",
+        "\n".join(f"- {note}" for note in evaluation.notes),
+        "![DET curves](evaluation.det.png)\n\n![Score histograms](evaluation.scores.png)",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(block.strip() for block in text) + "\n"
