@@ -5,7 +5,7 @@ Threads and not processes: libsndfile releases the interpreter lock, and the dec
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +116,25 @@ class CropLoader:
             order: Positions in the trial list.
             batch_size: Trials per batch; the last batch may be smaller.
 
-        Yields:
+        Returns:
             Batches in order. A batch whose files are all unreadable has B = 0.
+        """
+        return self.read(order[first : first + batch_size] for first in range(0, len(order), batch_size))
+
+    def read(self, parts: Iterable[Sequence[int]]) -> Iterator[Batch]:
+        """Read batches whose trials are given one batch after the other, a few batches ahead of the consumer.
+
+        Args:
+            parts: Positions in the trial list, batch by batch; a batch may be empty.
+
+        Yields:
+            One batch for each. A batch whose files are all unreadable has B = 0.
         """
         pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="audio")
         pending: deque[tuple[list[int], list[Future]]] = deque()
         try:
-            for start in range(0, len(order), batch_size):
-                positions = [int(position) for position in order[start : start + batch_size]]
+            for part in parts:
+                positions = [int(position) for position in part]
                 pending.append((positions, [pool.submit(self._read, position) for position in positions]))
                 if len(pending) > BATCHES_AHEAD:
                     yield self._collect(*pending.popleft())

@@ -9,7 +9,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from codecfake.detector.evaluation import Evaluation, evaluate
 from codecfake.detector.scoring import score
-from codecfake.detector.training import TrainConfig, TrainResult, train
+from codecfake.detector.training import TrainResult
+from codecfake.flows.running import Training
 from codecfake.flows.shard_tasks import run_as_tasks
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.build import BuildReport, build
@@ -35,14 +36,10 @@ def retry_flow(run_dir: str, reason: str | None = None) -> RetryReport:
     return retry(saved_config(Path(run_dir)), wanted, current_monitor(), run_as_tasks)
 
 
-@flow(name="train", flow_run_name="train {detector_dir}")
-def train_flow(
-    run_dir: str, split: str, detector_dir: str, settings: dict[str, Any], device: str = "auto"
-) -> TrainResult:
-    """Train a detector on a split; ``settings`` are those of `TrainConfig`."""
-    say = current_monitor().say
-    training = TrainConfig(**settings)
-    return train(Path(run_dir), split, Path(detector_dir), training, find_device(device).name, say)
+@flow(name="train", flow_run_name="train {training[out]}")
+def train_flow(training: dict[str, Any]) -> TrainResult:
+    """Train a detector; ``training`` are the fields of `codecfake.flows.running.Training`."""
+    return Training(**training).run(current_monitor())
 
 
 @flow(name="evaluate", flow_run_name="evaluate {detector_dir}")
@@ -65,5 +62,5 @@ def reproduce_flow(settings: dict[str, Any], detector: str, training: dict[str, 
     run_dir, device = str(settings["out"]), settings["device"]
     split = build_flow(settings).split.name
     detector_dir = str(Path(run_dir) / "detectors" / detector)
-    train_flow(run_dir, split, detector_dir, training, device)
+    train_flow({"data": run_dir, "out": detector_dir, "settings": training, "split": split, "device": device})
     return evaluate_flow(run_dir, detector_dir, device)

@@ -1,13 +1,15 @@
 """Running flows for a command: progress, Ctrl-C, and Prefect's own server or none."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.flows.progress import ConsoleMonitor
 from codecfake.manifests.errors import CodecfakeError
-from codecfake.pipeline.monitor import Stopped, current_monitor, listening
+from codecfake.pipeline.monitor import Monitor, Stopped, current_monitor, listening
 
 if TYPE_CHECKING:
     from codecfake.detector.evaluation import Evaluation
@@ -64,21 +66,73 @@ def run_retry(config: "RunConfig", reason: "Reason | None", *, use_prefect: bool
         return _run_flow(config.out, lambda flows: flows.retry_flow(str(config.out), wanted))
 
 
-def run_training(
-    run_dir: Path, split: str, detector: str, training: dict[str, Any], device: str, *, use_prefect: bool
-) -> "TrainResult":
-    """Train a detector, or go on with its training."""
-    detector_dir = run_dir / "detectors" / detector
-    with monitored() as monitor:
-        if use_prefect:
-            arguments = (str(run_dir), split, str(detector_dir), training, device)
-            return _run_flow(run_dir, lambda flows: flows.train_flow(*arguments))
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What to train, and where; ready for JSON, as Prefect stores it."""
+
+    data: str
+    """A run folder or another data set."""
+    out: str
+    """Folder of the detector."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Those of `codecfake.detector.training.TrainConfig`."""
+    split: str | None = None
+    co_train: str | None = None
+    features: list[str] = field(default_factory=list)
+    device: str = "auto"
+    devices: int = 1
+    checkpoint_minutes: float = 10.0
+
+    def run(self, monitor: Monitor) -> "TrainResult":
+        """Train, or go on with a training."""
         from codecfake.detector.training import TrainConfig, train
         from codecfake.pipeline.devices import find_device
 
         return train(
-            run_dir, split, detector_dir, TrainConfig(**training), find_device(device).name, monitor.say
+            Path(self.data),
+            self.split,
+            Path(self.out),
+            TrainConfig(**self.settings),
+            find_device(self.device).name,
+            monitor.say,
+            co_train=Path(self.co_train) if self.co_train else None,
+            features=[Path(folder) for folder in self.features],
+            devices=self.devices,
+            checkpoint_minutes=self.checkpoint_minutes,
+            stopped=monitor.stop.is_set,
         )
+
+
+def run_training(training: Training, *, home: Path, use_prefect: bool) -> "TrainResult":
+    """Train a detector, or go on with its training; Ctrl-C and SIGTERM let it finish the step and keep it.
+
+    Args:
+        training: What to train.
+        home: Folder whose ``.prefect`` holds the records of Prefect.
+        use_prefect: Whether to run it as a flow.
+    """
+    with monitored() as monitor, stopped_between_steps(monitor):
+        if use_prefect:
+            return _run_flow(home, lambda flows: flows.train_flow(asdict(training)))
+        return training.run(monitor)
+
+
+@contextmanager
+def stopped_between_steps(monitor: Monitor) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the current step first, so that a checkpoint can follow; a second one ends at once."""
+
+    def stop(number: int, frame: object) -> None:
+        if monitor.stop.is_set():
+            raise KeyboardInterrupt
+        monitor.stop.set()
+        monitor.say("Stopping after this step.")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_reproduce(
@@ -92,7 +146,14 @@ def run_reproduce(
     from codecfake.detector.evaluation import evaluate
 
     split = run_build(config, use_prefect=False).split.name
-    run_training(config.out, split, detector, training, config.device, use_prefect=False)
+    work = Training(
+        data=str(config.out),
+        out=str(config.out / "detectors" / detector),
+        settings=training,
+        split=split,
+        device=config.device,
+    )
+    run_training(work, home=config.out, use_prefect=False)
     run_scoring(config.out, detector, config.device)
     return evaluate(config.out, config.out / "detectors" / detector)
 

@@ -1,8 +1,5 @@
 """`codecs train`."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +9,6 @@ from codecfake.flows.commands import options
 
 if TYPE_CHECKING:
     from codecfake.pipeline.codec_training.loop import TrainingResult
-    from codecfake.pipeline.monitor import Monitor
 
 MEASURES = {"stoi": "STOI", "pesq": "PESQ", "si_sdr": "SI-SDR dB", "mel_distance": "mel distance dB"}
 CHOICES = {"recipe": ("paper", "mini"), "precision": ("fp32", "bf16")}
@@ -56,7 +52,7 @@ def train(
 ) -> None:
     """Train a codec's network, or go on with its training, and write weights that --weights reads."""
     from codecfake.codec_adapters import find_codec
-    from codecfake.flows.running import monitored
+    from codecfake.flows.running import monitored, stopped_between_steps
     from codecfake.flows.tables import show_json
     from codecfake.pipeline.codec_training.loop import train as train_codec
     from codecfake.pipeline.codec_training.settings import TrainingSettings
@@ -81,7 +77,7 @@ def train(
         precision=precision,
         checkpoint_minutes=checkpoint_minutes,
     )
-    with monitored() as monitor, _stopped_between_steps(monitor):
+    with monitored() as monitor, stopped_between_steps(monitor):
         result = train_codec(settings, monitor)
     if result.weights and json:
         show_json(
@@ -89,24 +85,6 @@ def train(
         )
     elif result.weights:
         _show(settings.codec, result)
-
-
-@contextmanager
-def _stopped_between_steps(monitor: "Monitor") -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the current step first, so that a checkpoint can follow; a second one ends at once."""
-
-    def stop(number: int, frame: object) -> None:
-        if monitor.stop.is_set():
-            raise KeyboardInterrupt
-        monitor.stop.set()
-        monitor.say("Stopping after this step.")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(codec: str, result: "TrainingResult") -> None:
