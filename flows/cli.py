@@ -8,7 +8,20 @@ from typing import Any
 
 import typer
 
-from codecfake.flows.commands import build, codec_checks, codec_training, codecs, corpora, demo, detector, run
+from codecfake.flows.commands import (
+    build,
+    codec_checks,
+    codec_training,
+    codecs,
+    corpora,
+    demo,
+    detector_features,
+    detector_import,
+    detector_scoring,
+    detector_training,
+    evaluation,
+    run,
+)
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -23,6 +36,7 @@ app = typer.Typer(
 )
 corpora_app = typer.Typer(help="Check and download the source corpora.", **SETTINGS)
 codecs_app = typer.Typer(help="The neural codecs.", **SETTINGS)
+detector_app = typer.Typer(help="Detectors of other origin.", **SETTINGS)
 
 BOTH = "--vctk VCTK-Corpus-0.92 --aishell3 data_aishell3"
 COMMANDS = (
@@ -41,9 +55,21 @@ COMMANDS = (
     (codecs_app, "new", codec_checks.new, "codecfake codecs new mycodec"),
     (codecs_app, "train", codec_training.train, "codecfake codecs train F01 --data espeak --out weights"),
     (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
-    (app, "train", detector.train, "codecfake train run --epochs 10"),
-    (app, "score", detector.score, "codecfake score run"),
-    (app, "evaluate", detector.evaluate, "codecfake evaluate run"),
+    (app, "train", detector_training.train, "codecfake train run --model w2v2-aasist"),
+    (
+        app,
+        "features",
+        detector_features.features,
+        "codecfake features run --model w2v2-aasist --out features",
+    ),
+    (app, "score", detector_scoring.score, "codecfake score run --name w2v2-aasist"),
+    (app, "evaluate", evaluation.evaluate, "codecfake evaluate run --name w2v2-aasist --against paper"),
+    (
+        detector_app,
+        "import",
+        detector_import.import_detector,
+        "codecfake detector import anti-spoofing_feat_model.pt --out codec-w2v2-aasist",
+    ),
     (app, "reproduce", build.reproduce, f"codecfake reproduce {BOTH} --out run"),
 )
 
@@ -51,6 +77,7 @@ for group, name, function, example in COMMANDS:
     group.command(name, epilog=f"Example: {example}")(function)
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(codecs_app, name="codecs")
+app.add_typer(detector_app, name="detector")
 
 
 def main() -> None:

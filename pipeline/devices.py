@@ -1,9 +1,6 @@
 """Where networks run, and how many utterances go through at once there."""
 
-import ctypes
 import os
-import platform
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +8,9 @@ from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
 from codecfake.codec_adapters import CodecAdapter
+from codecfake.codec_adapters.host_memory import keep_freed_memory
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.shards import SourceRow
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-"""Options of glibc's mallopt."""
 
 
 @dataclass(frozen=True)
@@ -104,23 +99,10 @@ def single_threaded_networks() -> Iterator[None]:
     """Keep each network run on one core while the block runs; the parallelism is between utterances."""
     import torch
 
-    _keep_freed_memory()
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse the memory of activations instead of returning it to the system after each layer.
-
-    Zeroing the pages anew took 40 % of the time of DAC on two cores; what is kept is bounded by the longest
-    utterance. The settings hold until the process ends.
-    """
-    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1)):
-        libc.mallopt(option, value)

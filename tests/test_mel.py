@@ -3,6 +3,7 @@ import torch
 from transformers.audio_utils import mel_filter_bank
 
 from codecfake.detector.crops import CROP_SAMPLES
+from codecfake.detector.front_ends import build_front_end, describe_front_end
 from codecfake.detector.front_ends.mel import POWER_FLOOR, MelFrontEnd
 
 
@@ -56,7 +57,25 @@ def test_features_are_an_image_and_silence_is_finite() -> None:
     front_end = MelFrontEnd()
     features = front_end(torch.zeros(2, CROP_SAMPLES))
     assert features.shape == (2, 1, 80, 505)
-    assert front_end.output_shape(CROP_SAMPLES) == (80, 505)
+    assert front_end.output_shape == (80, 505)
     assert torch.allclose(features, torch.tensor(POWER_FLOOR).log())
     assert not list(front_end.parameters())
     assert not front_end.state_dict()
+
+
+def test_without_compression_the_features_are_the_power() -> None:
+    description = describe_front_end("mel", compression="none")
+    assert "power_floor" not in description
+    waves = torch.randn(2, CROP_SAMPLES, generator=torch.Generator().manual_seed(0))
+    plain = build_front_end(description)
+    assert torch.equal(plain(waves)[:, 0], plain.power(waves))
+    log = build_front_end(describe_front_end("mel"))
+    assert torch.equal(log(waves), torch.log(plain(waves) + POWER_FLOOR))
+
+
+def test_the_features_stay_float32_where_the_caller_computes_in_bfloat16() -> None:
+    waves = torch.randn(1, CROP_SAMPLES, generator=torch.Generator().manual_seed(0))
+    front_end = MelFrontEnd()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = front_end(waves)
+    assert torch.equal(rounded, front_end(waves))
