@@ -49,7 +49,8 @@ published = recipes.recipe_for
 def tiny(codec, kind):
     recipe = published(codec, kind)
     network = {**recipe.network, "filters": 2, "dimension": 8, "codebook_size": 32}
-    return replace(recipe, network=network, crop_samples=3200, batch_size=2, steps=60, warmup_steps=20, opening_steps=30)
+    stages = {"steps": 60, "warmup_steps": 20, "opening_steps": 30}
+    return replace(recipe, network=network, crop_samples=3200, batch_size=2, **stages)
 
 recipes.recipe_for = tiny
 """

@@ -148,7 +148,8 @@ def test_a_training_stopped_within_an_epoch_ends_with_the_same_weights(
 def test_what_a_finished_training_leaves(run_dir: Path, tmp_path: Path) -> None:
     result = train(run_dir, SPLIT, tmp_path, SHORT, "cpu", ignore)
     files = sorted(path.name for path in tmp_path.iterdir() if path.name != "tensorboard")
-    assert files == [".lock", "history.csv", "model.json", "model.safetensors", "state.json"]
+    figures = ["history.png", "history.svg"]
+    assert files == [".lock", "history.csv", *figures, "model.json", "model.safetensors", "state.json"]
     rows = (tmp_path / "history.csv").read_text().splitlines()
     assert rows[0].startswith("epoch,train_loss,dev_loss,dev_eer_percent,learning_rate")
     assert len(rows) == 3

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
+from codecfake.detector.figures import COLOURS, publish_figure
 from codecfake.detector.metrics import RankedScores, rank_scores
-from codecfake.manifests.atomic import published
 from codecfake.manifests.labels import Label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00")
-"""Told apart with any colour vision: Okabe and Ito, with a dark yellow."""
 DASHES = ("-", "--", ":", "-.")
 TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99)
 CURVE_POINTS = 2_000
 BINS = 60
 PANELS_PER_ROW = 4
-STYLE = {"svg.hashsalt": "codecfake", "svg.fonttype": "none", "font.size": 9}
 
 
 def publish_figures(folder: Path, parts: Sequence[ScoredTrials]) -> None:
@@ -33,16 +30,8 @@ def publish_figures(folder: Path, parts: Sequence[ScoredTrials]) -> None:
         folder: Folder to publish into.
         parts: The trials of dev and every condition; each has both classes.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
-        for name, figure in (("det", det_figure(parts)), ("scores", histogram_figure(parts))):
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # the layout is found; each format would look for it again
-            for suffix in ("png", "svg"):
-                with published(folder / f"evaluation.{name}.{suffix}") as temporary:
-                    dates = {"Date": None} if suffix == "svg" else {}
-                    figure.savefig(temporary, format=suffix, dpi=150, metadata=dates)
+    publish_figure(folder, "evaluation.det", lambda: det_figure(parts))
+    publish_figure(folder, "evaluation.scores", lambda: histogram_figure(parts))
 
 
 def det_figure(parts: Sequence[ScoredTrials]) -> "Figure":

@@ -13,6 +13,7 @@ from codecfake.detector.front_ends import build_front_end
 from codecfake.detector.model import build_network, publish_detector
 from codecfake.detector.training.batch_plans import BatchPlan, ShuffledBatches, share
 from codecfake.detector.training.config import TrainConfig
+from codecfake.detector.training.curves import publish_curves
 from codecfake.detector.training.dev import evaluate_dev
 from codecfake.detector.training.domains import Data, LabelledBatch
 from codecfake.detector.training.folder import DetectorFolder, EpochRecord
@@ -145,6 +146,7 @@ class TrainingRun:
         if self._weights_sha256:
             front_end = {**description["front_end"], "weights_sha256": self._weights_sha256}
             description["front_end"] = front_end
+        publish_curves(self._folder.path, self._folder.history)
         publish_detector(self._folder.path, self._folder.best_weights, description)
 
     def _require_same_front_end(self, sha256: str) -> None:
