@@ -14,7 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from codecfake.detector.descriptions import is_frames_first, require_known
-from codecfake.detector.front_ends import build_front_end
+from codecfake.detector.front_ends import (
+    WEIGHTS_SHA256,
+    build_front_end,
+    describe_front_end,
+    front_end_warning,
+)
 from codecfake.detector.networks.aasist import AASIST
 from codecfake.detector.networks.lcnn import LCNN
 from codecfake.manifests.atomic import publish_json, published
@@ -158,12 +163,16 @@ def read_description(detector_dir: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detector, dict[str, Any]]:
+def load_detector(
+    detector_dir: Path, device: str | torch.device, *, front_end_weights: str | None = None
+) -> tuple[Detector, dict[str, Any]]:
     """Load a trained detector for scoring.
 
     Args:
         detector_dir: Folder with ``model.safetensors`` and ``model.json``.
         device: Where to put it.
+        front_end_weights: Where the weights of the front end are, if not where its description says: "official", or a
+            folder. Weights that the detector was not trained with are refused, where it knows which those were.
 
     Returns:
         The detector in evaluation mode, and its description.
@@ -172,6 +181,13 @@ def load_detector(detector_dir: Path, device: str | torch.device) -> tuple[Detec
         CodecfakeError: If it is absent, damaged or unknown to this version.
     """
     description = read_description(detector_dir)
+    front_end = description["front_end"]
+    if front_end_weights is not None and "weights" in front_end:
+        pinned = {WEIGHTS_SHA256: front_end[WEIGHTS_SHA256]} if WEIGHTS_SHA256 in front_end else {}
+        front_end = describe_front_end(front_end["name"], weights=front_end_weights) | pinned
+        description = {**description, "front_end": front_end}
+        if warning := front_end_warning(front_end):
+            description["warning"] = warning
     detector = build_detector(description, device)
     weights = detector_dir / WEIGHTS_FILE
     if not weights.is_file() or file_sha256(weights) != description["weights_sha256"]:

@@ -57,6 +57,7 @@ def score(
     conditions: Sequence[str] | None = None,
     split: str | None = None,
     batch_size: int = BATCH_SIZE,
+    front_end_weights: str | None = None,
 ) -> ScoreResult:
     """Score dev and every condition of a dataset.
 
@@ -73,6 +74,7 @@ def score(
         conditions: Names of the lists to score, by default all.
         split: Name of the split, for a run folder; by default the one the detector was trained on.
         batch_size: Files per network run. It changes scores by float rounding only.
+        front_end_weights: Where the weights of the front end are, if not where the detector says.
 
     Returns:
         Counts, and the files that could not be read.
@@ -82,7 +84,7 @@ def score(
             detector's own run changed since it was trained, or the folder holds scores of something else.
     """
     data, detector_dir = Path(data).resolve(), Path(detector_dir).resolve()
-    detector, description = load_detector(detector_dir, device)
+    detector, description = load_detector(detector_dir, device, front_end_weights=front_end_weights)
     trials = find_trials(data, detector_dir, description, split)
     parts = _choose_parts(trials, conditions)
     scores_dir = scores_dir or default_scores_dir(data, detector_dir, trials)

@@ -244,6 +244,24 @@ def test_training_data_and_tiny_front_ends_are_named(trained: tuple[Path, Path],
     assert json.loads((scores_dir / "scores.json").read_text())["warning"] == "a random front end"
 
 
+def test_front_end_weights_may_lie_elsewhere_but_must_be_the_same(tmp_path: Path) -> None:
+    data, detector_dir = write_codecfake(tmp_path / "data"), tmp_path / "imported"
+    description = describe("w2v2-lcnn")  # as after an import: official weights, of which no digest is known
+    torch.manual_seed(0)
+    network = build_detector(describe("w2v2-lcnn", front_end_weights="tiny")).network
+    publish_weights(network, tmp_path / "weights")
+    publish_detector(detector_dir, tmp_path / "weights", description)
+    lines: list[str] = []
+    there = score(data, detector_dir, "cpu", lines.append, conditions=["C1"], front_end_weights="tiny")
+    assert there.scored == 2
+    assert any("small random network" in line for line in lines)
+
+    description["front_end"]["weights_sha256"] = "0" * 64
+    publish_detector(detector_dir, tmp_path / "weights", description)
+    with pytest.raises(CodecfakeError, match="expected 0000"):
+        score(data, detector_dir, "cpu", ignore, front_end_weights="tiny")
+
+
 def test_detector_that_knows_no_run_scores_any_split(trained: tuple[Path, Path]) -> None:
     """An imported detector, or one trained on downloaded data, that was put beside the run's own."""
     run_dir, detector_dir = trained

@@ -36,6 +36,12 @@ def score(
         typer.Option(help="Score only these, separated by commas, e.g. dev,C7.", show_default="all"),
     ] = None,
     split: options.SplitName = None,
+    frontend_config: Annotated[
+        str | None,
+        typer.Option(
+            help="official, or a folder of the front end's weights.", show_default="as it was trained"
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Files per network run.")] = 32,
     form: Annotated[
@@ -67,6 +73,7 @@ def score(
             conditions=conditions.split(",") if conditions else None,
             split=split,
             batch_size=batch_size,
+            front_end_weights=frontend_config,
         )
     if form:
         export_scores(result.scores_dir, result.parts, form)
