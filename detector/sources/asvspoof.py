@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from codecfake.detector.sources.audio_index import AudioIndex
 from codecfake.detector.sources.protocols import build_list
-from codecfake.detector.trials import TrialList
+from codecfake.detector.trials import SplitTrials, TrialList, digest_lists
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,3 +56,10 @@ def attack_of(table: "pa.Table") -> "pa.ChunkedArray":
     import pyarrow.compute as pc
 
     return pc.if_else(pc.equal(table["key"], "bonafide"), "-", table["attack"])
+
+
+def gather(name: str, lists: Sequence[TrialList], notes: list[str]) -> SplitTrials:
+    """Make the trials of a dataset from its lists: train, dev, and the condition, which may be empty."""
+    train, dev, condition = lists
+    conditions = {condition.name: condition} if len(condition) else {}
+    return SplitTrials(name, digest_lists(list(lists)), train, dev, conditions, notes)

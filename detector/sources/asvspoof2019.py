@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from codecfake.detector.sources.asvspoof import attack_of, build_asvspoof_list, find_files
+from codecfake.detector.sources.asvspoof import attack_of, build_asvspoof_list, find_files, gather
 from codecfake.detector.sources.audio_index import AudioIndex
 from codecfake.detector.sources.protocols import constant, read_words
 from codecfake.detector.sources.source import Source
-from codecfake.detector.trials import DEV, TRAIN, SplitTrials, TrialList, digest_lists, empty_trials
+from codecfake.detector.trials import DEV, TRAIN, SplitTrials, TrialList, empty_trials
 
 NAME = "asvspoof2019-la"
 CONDITION = "19LA"
@@ -23,15 +23,8 @@ def read(data: Path) -> SplitTrials:
     """Read train, dev and the evaluation set as the condition 19LA."""
     notes: list[str] = []
     index = AudioIndex.scan(data)
-    lists = {name: _read_list(name, data, index, notes) for name in PROTOCOLS}
-    return SplitTrials(
-        NAME,
-        digest_lists(list(lists.values())),
-        lists[TRAIN],
-        lists[DEV],
-        {CONDITION: lists[CONDITION]} if len(lists[CONDITION]) else {},
-        notes,
-    )
+    lists = [_read_list(name, data, index, notes) for name in PROTOCOLS]
+    return gather(NAME, lists, notes)
 
 
 def _protocol(data: Path, name: str) -> Path | None:

@@ -7,11 +7,11 @@ key, and one that is not used. The evaluation set holds codec versions of bona f
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codecfake.detector.sources.asvspoof import attack_of, build_asvspoof_list, find_files
+from codecfake.detector.sources.asvspoof import attack_of, build_asvspoof_list, find_files, gather
 from codecfake.detector.sources.audio_index import AudioIndex
 from codecfake.detector.sources.protocols import constant, read_words
 from codecfake.detector.sources.source import Source
-from codecfake.detector.trials import DEV, TRAIN, SplitTrials, TrialList, digest_lists, empty_trials
+from codecfake.detector.trials import DEV, TRAIN, SplitTrials, TrialList, empty_trials
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,15 +32,8 @@ def read(data: Path) -> SplitTrials:
     """Read train, dev and the evaluation set, those whose protocol is there."""
     notes: list[str] = []
     index = AudioIndex.scan(data)
-    lists = {name: _read_list(name, data, index, notes) for name in PROTOCOLS}
-    return SplitTrials(
-        NAME,
-        digest_lists(list(lists.values())),
-        lists[TRAIN],
-        lists[DEV],
-        {CONDITION: lists[CONDITION]} if len(lists[CONDITION]) else {},
-        notes,
-    )
+    lists = [_read_list(name, data, index, notes) for name in PROTOCOLS]
+    return gather(NAME, lists, notes)
 
 
 def _protocol(data: Path, name: str) -> Path | None:
