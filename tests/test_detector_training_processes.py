@@ -80,7 +80,13 @@ def test_fabric_starts_two_processes_that_train_one_detector(run_dir: Path, tmp_
     assert process.returncode == 0, errors
     assert output.count("epoch 1/1") == 1
     files = {path.name for path in (tmp_path / "out").iterdir() if path.suffix not in (".png", ".svg")}
-    assert files - {"tensorboard"} == {".lock", "history.csv", "model.json", "model.safetensors", "state.json"}
+    assert files - {"tensorboard"} == {
+        ".lock",
+        "history.csv",
+        "model.json",
+        "model.safetensors",
+        "state.json",
+    }
     detector, _ = load_detector(tmp_path / "out", "cpu")
     assert detector.network.first_bn.num_batches_tracked == 3
 
