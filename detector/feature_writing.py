@@ -35,6 +35,7 @@ from codecfake.detector.loading import Batch, CropLoader
 from codecfake.detector.trials import SplitTrials
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text, published
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.locks import sole_holder
 
 BATCH_SIZE = 32
 
@@ -72,25 +73,18 @@ def write_features(
         CodecfakeError: If the folder holds other features, the disk is too small, another process writes there, or
             features do not fit 16-bit floats.
     """
-    from filelock import FileLock, Timeout
-
     if front_end.get("compression") == "none":
         raise CodecfakeError(
             "plain mel power spans more than 16-bit floats hold (6e-8 to 65,504)",
             next_step="compute it on the fly, which takes less time than reading it: train without --features",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CodecfakeError(
-            f"another process writes features into {folder}", next_step="wait for it"
-        ) from error
-    try:
+
+    def refusal() -> CodecfakeError:
+        return CodecfakeError(f"another process writes features into {folder}", next_step="wait for it")
+
+    with sole_holder(folder / ".lock", refusal):
         return _write(trials, front_end, folder, device, report)
-    finally:
-        lock.release()
 
 
 def _write(

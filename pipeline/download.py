@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import flush_to_disk, publish_json
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.locks import sole_holder
 
 if TYPE_CHECKING:
     import httpx
@@ -172,19 +173,13 @@ def _continue(client: "httpx.Client", url: str, target: Path, report: Report) ->
 
 @contextmanager
 def _sole_writer(target: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(_sibling(target, ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CodecfakeError(
+    def refusal() -> CodecfakeError:
+        return CodecfakeError(
             f"another process downloads {target}", next_step="wait for it, then run the same command again"
-        ) from error
-    try:
+        )
+
+    with sole_holder(_sibling(target, ".lock"), refusal):
         yield
-    finally:
-        lock.release()
 
 
 def _refuse_plain_http(request: "httpx.Request") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.locks import sole_holder
 from codecfake.pipeline.provenance import describe_process
 
 LOCK = ".lock"
@@ -20,22 +21,17 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     Raises:
         CodecfakeError: If another process holds it; the message says which.
     """
-    from filelock import FileLock, Timeout
-
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CodecfakeError(
+
+    def refusal() -> CodecfakeError:
+        return CodecfakeError(
             f"another process works on {run_dir}: {_holder(run_dir)}",
             next_step=f"wait for it and look at its progress: codecfake status {run_dir}",
-        ) from error
-    try:
+        )
+
+    with sole_holder(run_dir / LOCK, refusal):
         publish_json(run_dir / HOLDER, describe_process())
         yield
-    finally:
-        lock.release()
 
 
 def _holder(run_dir: Path) -> str:

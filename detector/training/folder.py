@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text, published
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.locks import sole_holder
 
 STATE_FILE, HISTORY_FILE, LOCK_FILE = "state.json", "history.csv", ".lock"
 
@@ -45,21 +46,16 @@ def training_lock(out_dir: Path) -> Iterator[None]:
     Raises:
         CodecfakeError: If another process trains in it.
     """
-    from filelock import FileLock, Timeout
-
     out_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out_dir / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CodecfakeError(
+
+    def refusal() -> CodecfakeError:
+        return CodecfakeError(
             f"another process trains in {out_dir}",
             next_step="wait for it, or give this detector another --name or --out",
-        ) from error
-    try:
+        )
+
+    with sole_holder(out_dir / LOCK_FILE, refusal):
         yield
-    finally:
-        lock.release()
 
 
 class DetectorFolder:
