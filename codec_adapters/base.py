@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class SourceWave:
+    """A bona fide utterance, mixed down, at the rate that a codec wants."""
+
+    wave: Wave
+    """Shape (T,)."""
+    samples: int
+    """Samples of the recording it was made of."""
+    sample_rate: int
+    """Rate of that recording in Hz."""
+
+    @classmethod
+    def at_rate(cls, wave: NDArray, sample_rate: int, wanted_rate: int) -> "SourceWave":
+        """Mix down a recording of shape (T,) or (T, channels), and resample it."""
+        mono = to_mono(wave)
+        return cls(resample(mono, sample_rate, wanted_rate), len(mono), sample_rate)
+
+
+@dataclass(frozen=True)
 class PreparedWave:
     """One utterance, ready for the network."""
 
@@ -51,6 +69,11 @@ class CodecAdapter(ABC):
     """By how many samples the loaded weights answer late, or early if negative; ``run`` puts that right."""
     working_level: float | None = None
     """Root mean square that the loaded weights want every utterance at, and that is taken back after them."""
+    cpu_batch: int = 1
+    """Utterances of equal frame count that a CPU core runs at once; more than one pays where recurrent layers take
+    much of the time."""
+    precision: str = "float32"
+    """"tf32" where convolutions on a GPU may round to it."""
 
     def __init__(self, device: str = "cpu", *, input_peak: float | None = None) -> None:
         self.device = device
@@ -129,23 +152,22 @@ class CodecAdapter(ABC):
             raise CodecError(
                 f"{self.card.id}: a wave with integers, NaN or infinities; expected finite floats in [-1, 1]"
             )
-        mono = to_mono(wave)
-        at_codec_rate = resample(mono, sample_rate, self.card.sample_rate)
-        peak = np.abs(at_codec_rate).max()
+        return self.prepare_source(SourceWave.at_rate(wave, sample_rate, self.card.sample_rate))
+
+    def prepare_source(self, source: SourceWave) -> PreparedWave:
+        """Bring an utterance at the codec's rate to its level, and pad it with zeros to whole frames."""
+        wave = source.wave
+        peak = np.abs(wave).max()
         if self.input_peak is not None and peak > 0:
-            at_codec_rate = at_codec_rate * (self.input_peak / peak)
-        level = np.sqrt(np.mean(np.square(at_codec_rate)))
+            wave = wave * (self.input_peak / peak)
+        level = np.sqrt(np.mean(np.square(wave)))
         gain = self.working_level / level if self.working_level is not None and level > 0 else 1.0
-        samples = len(at_codec_rate)
-        padded = fit_length(
-            at_codec_rate * np.float32(gain), self.padded_length(samples + max(0, self.delay_samples))
-        )
-        return PreparedWave(padded, samples, len(mono), sample_rate, gain)
+        samples = len(wave)
+        padded = fit_length(wave * np.float32(gain), self.padded_length(samples + max(0, self.delay_samples)))
+        return PreparedWave(padded, samples, source.samples, source.sample_rate, gain)
 
     def run(self, batch: Sequence[PreparedWave]) -> list[Wave]:
-        """Run the network on utterances of equal padded length.
-
-        Beyond ``chunk_seconds`` it runs on overlapping chunks, and the overlap is thrown away.
+        """Run the network on utterances of equal padded length, or of others where the card allows to pad.
 
         Returns:
             One wave per utterance at the codec's rate, cut to the utterance's own samples.
@@ -153,11 +175,24 @@ class CodecAdapter(ABC):
         import torch
 
         with torch.inference_mode():
-            waves = torch.from_numpy(np.stack([item.wave for item in batch])).to(self.device)
-            output = self._reconstruct_in_chunks(waves).float().cpu().numpy()
-        late, early = max(0, self.delay_samples), max(0, -self.delay_samples)
-        aligned = np.pad(output[:, late:], ((0, 0), (early, 0)))
-        return [wave[: item.samples] for wave, item in zip(aligned, batch, strict=True)]
+            output = self.reconstruct_aligned(stacked(batch).to(self.device)).cpu().numpy()
+        return [wave[: item.samples] for wave, item in zip(output, batch, strict=True)]
+
+    def reconstruct_aligned(self, waves: "torch.Tensor") -> "torch.Tensor":
+        """Encode, quantise and decode, with the delay of the weights put right.
+
+        Beyond ``chunk_seconds`` the network runs on overlapping chunks, and the overlap is thrown away.
+
+        Args:
+            waves: As for ``reconstruct``.
+
+        Returns:
+            Shape (B, T'), float32, on the same device.
+        """
+        from torch.nn.functional import pad
+
+        output = self._reconstruct_in_chunks(waves).float()
+        return pad(output[:, max(0, self.delay_samples) :], (max(0, -self.delay_samples), 0))
 
     def _reconstruct_in_chunks(self, waves: "torch.Tensor") -> "torch.Tensor":
         import torch
@@ -214,3 +249,14 @@ class CodecAdapter(ABC):
             for index, output in zip(indices, outputs, strict=True):
                 results[index] = self.finish(output, prepared[index], output_rate or sample_rate)
         return results
+
+
+def stacked(batch: Sequence[PreparedWave]) -> "torch.Tensor":
+    """Utterances as one tensor (B, T) on the host, the shorter ones with zeros at their ends."""
+    import torch
+
+    longest = max(len(item.wave) for item in batch)
+    waves = torch.zeros(len(batch), longest)
+    for row, item in zip(waves.numpy(), batch, strict=True):
+        row[: len(item.wave)] = item.wave
+    return waves

@@ -15,21 +15,21 @@ from codecfake.flows.shard_tasks import run_as_tasks
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.build import BuildReport, build
 from codecfake.pipeline.config import make_config, saved_config
-from codecfake.pipeline.devices import find_device
+from codecfake.pipeline.devices import find_device, find_devices
 from codecfake.pipeline.monitor import current_monitor
 from codecfake.pipeline.retrying import RetryReport, retry
-from codecfake.pipeline.scheduling import SHARDS_AT_ONCE
+from codecfake.pipeline.scheduling import BLOCKS_PER_DEVICE
 
-_shard_runner = ThreadPoolTaskRunner(max_workers=SHARDS_AT_ONCE)
+_block_runner = ThreadPoolTaskRunner(max_workers=BLOCKS_PER_DEVICE * len(find_devices("auto")))
 
 
-@flow(name="build", flow_run_name="build {settings[out]}", task_runner=_shard_runner)
+@flow(name="build", flow_run_name="build {settings[out]}", task_runner=_block_runner)
 def build_flow(settings: dict[str, Any]) -> BuildReport:
     """Build or finish a run folder; ``settings`` are those of `RunConfig`."""
     return build(make_config(settings), current_monitor(), run_as_tasks)
 
 
-@flow(name="retry", flow_run_name="retry {run_dir}", task_runner=_shard_runner)
+@flow(name="retry", flow_run_name="retry {run_dir}", task_runner=_block_runner)
 def retry_flow(run_dir: str, reason: str | None = None) -> RetryReport:
     """Redo what is quarantined or damaged in a run folder."""
     wanted = Reason(reason) if reason else None

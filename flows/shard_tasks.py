@@ -1,6 +1,7 @@
-"""Shards as Prefect tasks: shown, timed and retried there; only the run folder tells what is done."""
+"""Blocks of shards as Prefect tasks: shown, timed and retried there; only the run folder tells what is done."""
 
 from collections.abc import Callable, Sequence
+from threading import BoundedSemaphore
 from typing import Any
 
 from prefect import task
@@ -9,33 +10,39 @@ from prefect.futures import as_completed
 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.monitor import Monitor, Stopped
-from codecfake.pipeline.shards import Shard
+from codecfake.pipeline.shards import ShardBlock
 
 
 def run_as_tasks(
-    shards: Sequence[Shard], run_shard: Callable[[Shard], dict[str, Any]], monitor: Monitor
+    blocks: Sequence[ShardBlock],
+    run_block: Callable[[ShardBlock], list[dict[str, Any]]],
+    monitor: Monitor,
+    at_once: int,
 ) -> list[str]:
-    """Run each shard as a task of the current flow; see `pipeline.scheduling.run_in_threads`.
+    """Run each block as a task of the current flow; see `pipeline.scheduling.run_in_threads`.
 
-    A task gets two names, never audio or a network: the shard is looked up here.
+    A task gets the block's name, never audio or a network: the block is looked up here.
     """
-    planned = {(shard.codec, shard.id): shard for shard in shards}
+    planned = {block.name: block for block in blocks}
+    # The flow's task runner has a thread for every device of the machine; the build may use fewer.
+    free = BoundedSemaphore(at_once)
 
     @task(
-        name="resynthesize-shard",
-        task_run_name="{codec}/{shard_id}",
+        name="resynthesize-block",
+        task_run_name="{block}",
         cache_policy=NO_CACHE,
         retries=2,
         retry_delay_seconds=[1, 10],
         retry_condition_fn=_may_pass_next_time,
     )
-    def resynthesize_shard(codec: str, shard_id: str) -> dict[str, Any]:
-        return run_shard(planned[codec, shard_id])
+    def resynthesize_block(block: str) -> list[dict[str, Any]]:
+        with free:
+            return run_block(planned[block])
 
     names = {}
     try:
-        for codec, shard_id in planned:
-            names[resynthesize_shard.submit(codec, shard_id)] = f"{codec}/{shard_id}"
+        for block in planned:
+            names[resynthesize_block.submit(block)] = block
         failures = []
         for future in as_completed(list(names)):
             monitor.raise_if_stopped()

@@ -1,34 +1,36 @@
 """The main job: corpora in, published shards and a split out. Resumes from whatever is published."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from codecfake.codec_adapters import CodecAdapter
+from codecfake.codec_adapters import find_codec
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig, save_config
-from codecfake.pipeline.devices import Device, find_device, single_threaded_networks
+from codecfake.pipeline.devices import find_device, find_devices, single_threaded_networks
 from codecfake.pipeline.fingerprint import guard_run_folder, make_fingerprint
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.resynthesis import Resynthesis
+from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.run_splits import split_run
+from codecfake.pipeline.scheduling import BLOCKS_PER_DEVICE
 from codecfake.pipeline.shard_store import drafts, is_published
-from codecfake.pipeline.shards import Shard, cut_shards
+from codecfake.pipeline.shards import Shard, ShardBlock, cut_shards, make_blocks
 from codecfake.pipeline.source import corpus_roots, ensure_source, list_sources
 from codecfake.pipeline.splitting import SplitReport
-from codecfake.pipeline.weights import Checkpoint, find_checkpoint, load_codec
+from codecfake.pipeline.weights import Checkpoint, find_checkpoint
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RunShards = Callable[[Sequence[Shard], Callable[[Shard], dict[str, Any]], Monitor], list[str]]
-"""Runs a function on every shard and gives the messages of those that failed."""
+RunBlocks = Callable[
+    [Sequence[ShardBlock], Callable[[ShardBlock], list[dict[str, Any]]], Monitor, int], list[str]
+]
+"""Runs a function on every block of shards, so many at once, and gives the messages of those that failed."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ class BuildReport:
     split: SplitReport
 
 
-def build(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> BuildReport:
+def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildReport:
     """Build a run folder, or finish one that was begun.
 
     Args:
         config: What to build.
         monitor: Told about the progress; carries the stop signal.
-        run_shards: How shards are scheduled: a plain loop, or Prefect tasks.
+        run_blocks: How blocks are scheduled: a plain loop, or Prefect tasks.
 
     Raises:
         CodecfakeError: If the folder belongs to another configuration or process, a codec has no weights or
@@ -55,10 +57,10 @@ def build(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> BuildRe
         Stopped: If the user asked to stop.
     """
     with run_lock(config.out):
-        return build_locked(config, monitor, run_shards)
+        return build_locked(config, monitor, run_blocks)
 
 
-def build_locked(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> BuildReport:
+def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildReport:
     """What ``build`` does, for a caller that holds the run lock."""
     device = find_device(config.device)
     checkpoints = find_checkpoints(config)
@@ -69,15 +71,26 @@ def build_locked(config: RunConfig, monitor: Monitor, run_shards: RunShards) -> 
     remove_drafts(config.out)
 
     shards = plan_shards(source, config.codecs) + retry_shards(config.out)
-    pending = [shard for shard in shards if not is_published(config.out, shard.codec, shard.id)]
-    if pending:
-        run_pending(config, corpus_roots(listings), checkpoints, device, pending, monitor, run_shards)
-    return BuildReport(len(pending), len(shards) - len(pending), split_run(config.out, monitor=monitor))
+    done = {(shard.codec, shard.id) for shard in shards if is_published(config.out, shard.codec, shard.id)}
+    blocks = make_blocks(
+        shards, lambda codec: _input_rate(codec, config), lambda shard: (shard.codec, shard.id) in done
+    )
+    if blocks:
+        # From the middle of the sorted plan: utterances of ordinary length.
+        probes = blocks[len(blocks) // 2].shards[0].utterances[:PROBES]
+        job = ResynthesisJob(config, corpus_roots(listings), checkpoints, probes)
+        run_pending(job, blocks, monitor, run_blocks)
+    return BuildReport(len(shards) - len(done), len(done), split_run(config.out, monitor=monitor))
+
+
+def _input_rate(codec: str, config: RunConfig) -> int | None:
+    if codec == REAL:
+        return None if config.sample_rate == "native" else config.sample_rate
+    return find_codec(codec).card.sample_rate
 
 
 def find_checkpoints(config: RunConfig) -> dict[str, Checkpoint]:
     """The weights of every codec of a run, by codec id; a backend that cannot run one of them says so here."""
-    from codecfake.codec_adapters import find_codec
     from codecfake.codec_adapters.backends import upstream_adapter
 
     codecs = {name: find_codec(name) for name in config.codecs}
@@ -102,56 +115,28 @@ def remove_drafts(run_dir: Path) -> None:
 
 
 def run_pending(
-    config: RunConfig,
-    roots: Mapping[str, Path],
-    checkpoints: dict[str, Checkpoint],
-    device: Device,
-    pending: Sequence[Shard],
-    monitor: Monitor,
-    run_shards: RunShards,
+    job: ResynthesisJob, pending: Sequence[ShardBlock], monitor: Monitor, run_blocks: RunBlocks
 ) -> None:
-    """Resynthesise and publish shards.
+    """Resynthesise and publish blocks of shards, on all devices that the configuration names.
 
     Raises:
         CodecfakeError: If some failed; the others are published.
     """
-    resynthesis = Resynthesis(
-        run_dir=config.out,
-        corpus_roots=roots,
-        sample_rate=None if config.sample_rate == "native" else config.sample_rate,
-        device=device,
-        adapter_of=_codec_cache(config, checkpoints, device),
-        monitor=monitor,
-    )
-    monitor.begin("Resynthesis", sum(shard.seconds for shard in pending), "s")
-    with single_threaded_networks():
-        failures = run_shards(pending, resynthesis.run_shard, monitor)
+    devices = find_devices(job.config.device)
+    monitor.begin("Resynthesis", sum(block.seconds for block in pending), "s")
+    with ExitStack() as stack:
+        if len(devices) > 1:
+            from codecfake.pipeline.device_processes import DeviceProcesses
+
+            run_block = stack.enter_context(DeviceProcesses(job, devices, monitor)).run_block
+        else:
+            stack.enter_context(single_threaded_networks())
+            run_block = job.open(find_device(devices[0]), monitor).run_block
+        failures = run_blocks(pending, run_block, monitor, BLOCKS_PER_DEVICE * len(devices))
     monitor.end()
     if failures:
         raise CodecfakeError(
-            f"{len(failures)} of {len(pending)} shards failed, the others are published. First: {failures[0]}",
+            f"{len(failures)} of {len(pending)} blocks of shards failed, the others are published. "
+            f"First: {failures[0]}",
             next_step="repeat the command once the cause is gone; it does only what is missing",
         )
-
-
-def _codec_cache(
-    config: RunConfig, checkpoints: dict[str, Checkpoint], device: Device
-) -> Callable[[str], CodecAdapter]:
-    """Load each codec once; two stay loaded, for the moment when one's last shards and the next's overlap."""
-    lock = Lock()
-
-    @lru_cache(maxsize=2)
-    def load(codec_id: str) -> CodecAdapter:
-        return load_codec(
-            codec_id,
-            checkpoints[codec_id],
-            device.name,
-            backend=config.backend,
-            input_peak=config.input_peak.get(codec_id),
-        )
-
-    def adapter_of(codec_id: str) -> CodecAdapter:
-        with lock:
-            return load(codec_id)
-
-    return adapter_of

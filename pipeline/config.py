@@ -1,6 +1,7 @@
 """The description of a run: checked, saved into the run folder, and read back from it."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -39,7 +40,9 @@ class RunConfig(BaseModel):
     weights: str = "official"
     """"official", "mini" (the demonstration networks that ship), or a folder of checkpoints."""
     device: str = "auto"
-    """"auto", "cpu" or "cuda"."""
+    """"auto", "cpu", "cuda" for all GPUs that there are, or one of them, such as "cuda:1"."""
+    precision: Literal["float32", "tf32"] = "float32"
+    """"tf32" lets convolutions on a GPU round to it, for those codecs that keep their codes then."""
     limit: int | None = Field(default=None, ge=1)
     """Take only so many utterances, spread evenly over the corpora."""
     seed: int = 0
@@ -92,8 +95,8 @@ class RunConfig(BaseModel):
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
-        if device not in ("auto", "cpu", "cuda"):
-            raise ValueError("must be auto, cpu or cuda")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError("must be auto, cpu, cuda, or one GPU such as cuda:1")
         return device
 
     @model_validator(mode="after")

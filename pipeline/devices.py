@@ -1,90 +1,154 @@
 """Where networks run, and how many utterances go through at once there."""
 
 import os
-from collections import defaultdict
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import BoundedSemaphore
+from typing import TYPE_CHECKING
 
 from codecfake.codec_adapters import CodecAdapter
+from codecfake.codec_adapters.base import PreparedWave
 from codecfake.codec_adapters.host_memory import keep_freed_memory
+from codecfake.codec_adapters.resampling import Wave
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.batches import BatchLimit, make_batches
+from codecfake.pipeline.device_pcm import Pcm16
 from codecfake.pipeline.shards import SourceRow
+
+if TYPE_CHECKING:
+    from codecfake.pipeline.cuda_lane import CudaLane
+
+BONA_FIDE_BATCH = 16
+"""Utterances that are read and written together where no network runs."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A place to run networks, shared by all shards in progress."""
+    """A place to run networks, shared by all blocks in progress."""
 
     name: str
     """As torch names it."""
     slots: int
     """Network runs at the same time."""
-    batch_size: int
-    """Utterances of equal frame count per run."""
+    batch_size: int | None = None
+    """Utterances per run at most; absent, a codec says it for a CPU, and a calibration for a GPU."""
     _free: BoundedSemaphore = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_free", BoundedSemaphore(self.slots))
 
     @property
+    def is_cuda(self) -> bool:
+        """Whether it is a GPU."""
+        return self.name.startswith("cuda")
+
+    @property
     def batch_policy(self) -> str:
         """The policy in words, as it stands in the fingerprint: it decides the last bits of the audio."""
-        if self.batch_size == 1:
-            return "one utterance per run"
-        return f"equal frame counts, at most {self.batch_size}"
+        return "as many as the GPU takes" if self.is_cuda else "few utterances per core"
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Wait for a free slot and hold it."""
-        with self._free:
-            yield
+    @cached_property
+    def _lane(self) -> "CudaLane":
+        from codecfake.pipeline.cuda_lane import CudaLane
 
-    def batches(self, utterances: Sequence[SourceRow], adapter: CodecAdapter | None) -> list[list[SourceRow]]:
-        """Group the utterances of a shard into network runs, which depend on the shard alone.
+        return CudaLane(self.name)
+
+    def limit(self, adapter: CodecAdapter) -> BatchLimit:
+        """How much of a codec's input goes through at once."""
+        if self.batch_size is not None:
+            return BatchLimit(utterances=self.batch_size)
+        if self.is_cuda:
+            from codecfake.pipeline.calibration import batch_limit
+
+            return BatchLimit(seconds=batch_limit(adapter, self.name).seconds)
+        return BatchLimit(utterances=adapter.cpu_batch)
+
+    def batches(
+        self, utterances: Sequence[SourceRow], adapter: CodecAdapter | None, limit: BatchLimit
+    ) -> list[list[SourceRow]]:
+        """Group the utterances of a shard into network runs.
 
         Args:
             utterances: Source rows.
             adapter: The codec; ``None`` for bona fide audio, which needs no network.
+            limit: What ``limit`` gave for the codec.
         """
-        if adapter is None or self.batch_size == 1:
-            return [[row] for row in utterances]
-        groups = defaultdict(list)
-        for row in utterances:
-            groups[adapter.frames(row["samples"], row["sample_rate"])].append(row)
-        return [
-            group[first : first + self.batch_size]
-            for group in groups.values()
-            for first in range(0, len(group), self.batch_size)
-        ]
+        if adapter is None:
+            firsts = range(0, len(utterances), BONA_FIDE_BATCH)
+            return [list(utterances[first : first + BONA_FIDE_BATCH]) for first in firsts]
+        return make_batches(utterances, adapter, limit)
+
+    def run(
+        self, adapter: CodecAdapter, batch: Sequence[PreparedWave], *, as_pcm: bool
+    ) -> tuple[list[Wave] | list[Pcm16], float]:
+        """Run a codec on a batch, when there is a free slot.
+
+        Args:
+            adapter: A codec loaded on this device.
+            batch: Utterances that may share a run.
+            as_pcm: Whether nothing but rounding follows; a GPU does that itself, and a CPU leaves it to the writer.
+
+        Returns:
+            One result per utterance, and the seconds that the network took.
+        """
+        if self.is_cuda:
+            return self._lane.run(adapter, batch, as_pcm=as_pcm)
+        with self._free:
+            began = time.perf_counter()
+            waves = adapter.run(batch)
+            return waves, time.perf_counter() - began
+
+
+def find_devices(name: str) -> list[str]:
+    """Settle "auto", and name every device that a build is to use.
+
+    Args:
+        name: "auto", "cpu", "cuda" for all GPUs that this process sees, or one of them, such as "cuda:1".
+
+    Raises:
+        CodecfakeError: If CUDA is asked for and there is none, or not as many.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not count):
+        return ["cpu"]
+    if not count:
+        raise CodecfakeError(
+            f"--device {name}: this machine offers no CUDA device",
+            cause="no NVIDIA driver, or the CPU build of torch is installed",
+            next_step="python -c 'import torch; print(torch.version.cuda)' shows the build; or --device cpu",
+        )
+    found = [f"cuda:{index}" for index in range(count)]
+    if name in ("auto", "cuda"):
+        return found
+    if name not in found:
+        raise CodecfakeError(
+            f"--device {name}: this machine offers {', '.join(found)}", next_step="nvidia-smi lists the GPUs"
+        )
+    return [name]
 
 
 def find_device(name: str) -> Device:
-    """Settle "auto", and the batch policy of the device.
+    """Settle "auto", and open one device: of several GPUs the first.
 
-    A CPU runs one utterance per run in single-threaded slots (batching 16 there was measured to be twice as
-    slow); a GPU runs batches of equal frame counts, one at a time.
+    A CPU runs single-threaded networks side by side; a GPU runs large batches, one after the other.
 
     Raises:
         CodecfakeError: If CUDA is asked for and there is none.
     """
     import torch
 
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return Device("cpu", slots=cpu_count(), batch_size=1)
-    if not torch.cuda.is_available():
-        raise CodecfakeError(
-            f"--device {name}: this machine offers no CUDA device",
-            cause="no NVIDIA driver, or the CPU build of torch is installed",
-            next_step="python -c 'import torch; print(torch.version.cuda)' shows the build; or --device cpu",
-        )
+    first = find_devices(name)[0]
+    if first == "cpu":
+        return Device("cpu", slots=cpu_count())
     # TF32 changes codes, and the fastest convolutions change the last bits from run to run.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
-    return Device(name, slots=1, batch_size=32)
+    return Device(name if ":" in name else "cuda", slots=1)
 
 
 def cpu_count() -> int:

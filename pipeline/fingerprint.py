@@ -40,6 +40,7 @@ def make_fingerprint(
         "backend": config.backend,
         "input peak": " ".join(f"{codec}={peak:g}" for codec, peak in sorted(config.input_peak.items()))
         or "as it is",
+        "precision": config.precision,
         "batch policy": device.batch_policy,
         "shard policy": SHARD_POLICY,
         "seed": str(config.seed),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline.build import BuildReport, RunShards, build_locked
+from codecfake.pipeline.build import BuildReport, RunBlocks, build_locked
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.retries import RetryPlan, plan_retry
@@ -19,15 +19,15 @@ class RetryReport:
     build: BuildReport
 
 
-def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_shards: RunShards) -> RetryReport:
+def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_blocks: RunBlocks) -> RetryReport:
     """Redo what is quarantined or damaged, and whatever else the run still lacks.
 
     Args:
         config: Configuration of the run.
         reason: Retry only what failed for this reason.
         monitor: Told about the progress.
-        run_shards: How shards are scheduled.
+        run_blocks: How blocks are scheduled.
     """
     with run_lock(config.out):
         plan = plan_retry(config, reason, monitor)
-        return RetryReport(plan, build_locked(config, monitor, run_shards))
+        return RetryReport(plan, build_locked(config, monitor, run_blocks))

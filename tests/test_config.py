@@ -36,7 +36,7 @@ def test_a_saved_configuration_survives_moving_the_run_folder(tmp_path):
         ({"codecs": ["F04", "F08"]}, "there is no codec 'F08'; did you mean"),
         ({"limit": 0}, "limit"),
         ({"microphone": "mic3"}, "microphone"),
-        ({"device": "tpu"}, "device: must be auto, cpu or cuda"),
+        ({"device": "tpu"}, "device: must be auto, cpu, cuda, or one GPU such as cuda:1"),
         ({"vctk": None}, "no corpus given"),
         ({"preset": "codecfake15"}, "there is no preset 'codecfake15'; did you mean codecfake-15"),
         ({"presett": "codecfake"}, "unknown setting 'presett', did you mean 'preset'"),

@@ -30,19 +30,19 @@ def test_prefect_and_the_plain_loop_build_the_same(corpora, outside, tmp_path, m
 
 def test_a_failing_shard_does_not_stop_the_others(corpora, outside, tmp_path, monkeypatch):
     from codecfake.manifests.errors import CodecfakeError
-    from codecfake.pipeline import resynthesis
+    from codecfake.pipeline import sinks
 
     cut_small_shards(monkeypatch)
-    publish = resynthesis.publish_shard
+    publish = sinks.publish_shard
 
     def refuse_one(draft, run_dir, codec, shard_id, items, record):
         if (codec, shard_id) == ("X1", "00001"):
             raise CodecfakeError("the disk under this shard is bad")
         publish(draft, run_dir, codec, shard_id, items, record)
 
-    monkeypatch.setattr(resynthesis, "publish_shard", refuse_one)
+    monkeypatch.setattr(sinks, "publish_shard", refuse_one)
     config = settings(corpora, outside, tmp_path / "run")
-    with pytest.raises(CodecfakeError, match=r"1 of 8 shards failed.*X1/00001.*the disk under this shard"):
+    with pytest.raises(CodecfakeError, match=r"1 of 8 blocks of shards failed.*X1/00001.*the disk under this shard"):
         run_build(config, use_prefect=True)
-    monkeypatch.setattr(resynthesis, "publish_shard", publish)
+    monkeypatch.setattr(sinks, "publish_shard", publish)
     assert build_here(config).shards_done == 1

@@ -13,7 +13,7 @@ from codecfake.codec_adapters import find_codec
 from codecfake.pipeline.devices import Device
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.resynthesis import Resynthesis
-from codecfake.pipeline.shards import cut_shards
+from codecfake.pipeline.shards import ShardBlock, cut_shards
 from codecfake.pipeline.source import corpus_roots, inspect, list_sources
 
 
@@ -26,7 +26,7 @@ def run(corpora, outside, tmp_path):
 
     def run_on(device: Device, adapter, out: Path) -> tuple[list[dict], dict]:
         work = Resynthesis(out, corpus_roots(listings), 16_000, device, lambda _id: adapter, Monitor())
-        record = work.run_shard(cut_shards("X1", rows)[0])
+        (record,) = work.run_block(ShardBlock((cut_shards("X1", rows)[0],)))
         items = pq.read_table(out / "shards" / "X1" / "00000" / "items.parquet").to_pylist()
         return items, record
 
