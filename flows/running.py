@@ -46,22 +46,22 @@ def monitored() -> Iterator[ConsoleMonitor]:
 def run_build(config: "RunConfig", *, use_prefect: bool) -> "BuildReport":
     """Build a run folder, or finish it."""
     from codecfake.pipeline.build import build
-    from codecfake.pipeline.scheduling import run_in_threads
+    from codecfake.pipeline.local_devices import run_locally
 
     with monitored() as monitor:
         if not use_prefect:
-            return build(config, monitor, run_in_threads)
+            return build(config, monitor, run_locally)
         return _run_flow(config.out, lambda flows: flows.build_flow(config.model_dump(mode="json")))
 
 
 def run_retry(config: "RunConfig", reason: "Reason | None", *, use_prefect: bool) -> "RetryReport":
     """Redo what is quarantined or damaged."""
+    from codecfake.pipeline.local_devices import run_locally
     from codecfake.pipeline.retrying import retry
-    from codecfake.pipeline.scheduling import run_in_threads
 
     with monitored() as monitor:
         if not use_prefect:
-            return retry(config, reason, monitor, run_in_threads)
+            return retry(config, reason, monitor, run_locally)
         wanted = str(reason) if reason else None
         return _run_flow(config.out, lambda flows: flows.retry_flow(str(config.out), wanted))
 

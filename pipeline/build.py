@@ -1,23 +1,20 @@
 """The main job: corpora in, published shards and a split out. Resumes from whatever is published."""
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codecfake.codec_adapters import find_codec
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig, save_config
-from codecfake.pipeline.devices import find_device, find_devices, single_threaded_networks
 from codecfake.pipeline.fingerprint import guard_run_folder, make_fingerprint
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.run_splits import split_run
-from codecfake.pipeline.scheduling import BLOCKS_PER_DEVICE
 from codecfake.pipeline.shard_store import drafts, is_published
 from codecfake.pipeline.shards import Shard, ShardBlock, cut_shards, make_blocks
 from codecfake.pipeline.source import corpus_roots, ensure_source, list_sources
@@ -27,10 +24,8 @@ from codecfake.pipeline.weights import Checkpoint, find_checkpoint
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RunBlocks = Callable[
-    [Sequence[ShardBlock], Callable[[ShardBlock], list[dict[str, Any]]], Monitor, int], list[str]
-]
-"""Runs a function on every block of shards, so many at once, and gives the messages of those that failed."""
+RunBlocks = Callable[[ResynthesisJob, Sequence[ShardBlock], Monitor], list[str]]
+"""Works through blocks of shards, and gives the messages of those that failed."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
     Args:
         config: What to build.
         monitor: Told about the progress; carries the stop signal.
-        run_blocks: How blocks are scheduled: a plain loop, or Prefect tasks.
+        run_blocks: How blocks are worked through: in a plain loop, as Prefect tasks, or by workers of a pool.
 
     Raises:
         CodecfakeError: If the folder belongs to another configuration or process, a codec has no weights or
@@ -62,10 +57,9 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
 
 def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildReport:
     """What ``build`` does, for a caller that holds the run lock."""
-    device = find_device(config.device)
     checkpoints = find_checkpoints(config)
     listings = list_sources(config)
-    guard_run_folder(config.out, make_fingerprint(config, listings, checkpoints, device))
+    guard_run_folder(config.out, make_fingerprint(config, listings, checkpoints))
     save_config(config)
     source = ensure_source(config, listings, monitor)
     remove_drafts(config.out)
@@ -79,7 +73,15 @@ def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> 
         # From the middle of the sorted plan: utterances of ordinary length.
         probes = blocks[len(blocks) // 2].shards[0].utterances[:PROBES]
         job = ResynthesisJob(config, corpus_roots(listings), checkpoints, probes)
-        run_pending(job, blocks, monitor, run_blocks)
+        monitor.begin("Resynthesis", sum(block.seconds for block in blocks), "s")
+        failures = run_blocks(job, blocks, monitor)
+        monitor.end()
+        if failures:
+            raise CodecfakeError(
+                f"{len(failures)} of {len(blocks)} blocks of shards failed, the others are published. "
+                f"First: {failures[0]}",
+                next_step="repeat the command once the cause is gone; it does only what is missing",
+            )
     return BuildReport(len(shards) - len(done), len(done), split_run(config.out, monitor=monitor))
 
 
@@ -112,31 +114,3 @@ def remove_drafts(run_dir: Path) -> None:
 
     for draft in drafts(run_dir):
         shutil.rmtree(draft)
-
-
-def run_pending(
-    job: ResynthesisJob, pending: Sequence[ShardBlock], monitor: Monitor, run_blocks: RunBlocks
-) -> None:
-    """Resynthesise and publish blocks of shards, on all devices that the configuration names.
-
-    Raises:
-        CodecfakeError: If some failed; the others are published.
-    """
-    devices = find_devices(job.config.device)
-    monitor.begin("Resynthesis", sum(block.seconds for block in pending), "s")
-    with ExitStack() as stack:
-        if len(devices) > 1:
-            from codecfake.pipeline.device_processes import DeviceProcesses
-
-            run_block = stack.enter_context(DeviceProcesses(job, devices, monitor)).run_block
-        else:
-            stack.enter_context(single_threaded_networks())
-            run_block = job.open(find_device(devices[0]), monitor).run_block
-        failures = run_blocks(pending, run_block, monitor, BLOCKS_PER_DEVICE * len(devices))
-    monitor.end()
-    if failures:
-        raise CodecfakeError(
-            f"{len(failures)} of {len(pending)} blocks of shards failed, the others are published. "
-            f"First: {failures[0]}",
-            next_step="repeat the command once the cause is gone; it does only what is missing",
-        )

@@ -45,11 +45,6 @@ class Device:
         """Whether it is a GPU."""
         return self.name.startswith("cuda")
 
-    @property
-    def batch_policy(self) -> str:
-        """The policy in words, as it stands in the fingerprint: it decides the last bits of the audio."""
-        return "as many as the GPU takes" if self.is_cuda else "few utterances per core"
-
     @cached_property
     def _lane(self) -> "CudaLane":
         from codecfake.pipeline.cuda_lane import CudaLane

@@ -12,7 +12,6 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.audio import AUDIO_FORMAT
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora.listing import CorpusListing
-from codecfake.pipeline.devices import Device
 from codecfake.pipeline.provenance import codecfake_version, describe_environment, describe_process
 from codecfake.pipeline.shards import SHARD_POLICY
 from codecfake.pipeline.weights import Checkpoint
@@ -27,9 +26,12 @@ def make_fingerprint(
     config: RunConfig,
     listings: Sequence[CorpusListing],
     checkpoints: Mapping[str, Checkpoint],
-    device: Device,
 ) -> Fingerprint:
-    """Collect everything that decides the bytes of a run."""
+    """Collect what decides the audio of a run.
+
+    The device is no part of it: several kinds may work on one run. They differ in the last bits, and ``shard.json``
+    names the device and its batches.
+    """
     return {
         "codecfake": codecfake_version(),
         "corpora": ", ".join(f"{listing.corpus} {listing.version}".strip() for listing in listings),
@@ -41,7 +43,6 @@ def make_fingerprint(
         "input peak": " ".join(f"{codec}={peak:g}" for codec, peak in sorted(config.input_peak.items()))
         or "as it is",
         "precision": config.precision,
-        "batch policy": device.batch_policy,
         "shard policy": SHARD_POLICY,
         "seed": str(config.seed),
         **{codec_id: find_codec(codec_id).card.name for codec_id in checkpoints},

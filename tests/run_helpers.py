@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from codecfake.pipeline import shards
 from codecfake.pipeline.build import BuildReport, build
 from codecfake.pipeline.config import RunConfig, make_config
+from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.scheduling import run_in_threads
 
 SMALL_SHARDS = """
 import signal
@@ -35,7 +35,7 @@ def settings(corpora, outside, out: Path, **changes) -> RunConfig:
 
 
 def build_here(config: RunConfig, monitor: Monitor | None = None) -> BuildReport:
-    return build(config, monitor or Monitor(), run_in_threads)
+    return build(config, monitor or Monitor(), run_locally)
 
 
 def start_command(*arguments: object, environment: dict[str, str]) -> subprocess.Popen:

@@ -8,9 +8,9 @@ from run_helpers import build_here, cut_small_shards, manifest, settings
 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
+from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.retrying import retry
-from codecfake.pipeline.scheduling import run_in_threads
 from codecfake.pipeline.status import planned_shards, run_status
 from codecfake.pipeline.verification import verify
 
@@ -28,7 +28,7 @@ def verify_here(config):
 
 
 def retry_here(config, reason=None):
-    return retry(config, reason, Monitor(), run_in_threads)
+    return retry(config, reason, Monitor(), run_locally)
 
 
 def test_a_file_that_came_back_joins_the_dataset_and_moves_no_other(outside, tmp_path):
@@ -126,6 +126,41 @@ def test_verify_names_every_kind_of_damage_and_retry_mends_the_audio(outside, tm
     sha256 = {row["file"]: row["sha256"] for row in wanted}
     assert {name: rows[name]["sha256"] for name in sha256} == sha256
     assert verify_here(config).is_whole
+
+
+def test_verify_survives_damage_to_what_describes_a_shard(corpora, outside, tmp_path, monkeypatch):
+    cut_small_shards(monkeypatch)
+    config = settings(corpora, outside, tmp_path / "run")
+    build_here(config)
+    shards = sorted((config.out / "shards" / "X1").iterdir())
+    assert len(shards) == 4
+    (shards[0] / "items.parquet").write_bytes((shards[0] / "items.parquet").read_bytes()[:-9])
+    (shards[1] / "items.parquet").unlink()
+    (shards[2] / "shard.json").write_text("{")
+    report = verify_here(config)
+    problems = {damage.path: damage.problem for damage in report.damage}
+    names = [shard.relative_to(config.out).as_posix() for shard in shards]
+    assert problems.keys() == {
+        f"{names[0]}/items.parquet",
+        f"{names[1]}/items.parquet",
+        f"{names[2]}/shard.json",
+    }
+    assert problems[f"{names[0]}/items.parquet"] == "its sha256 is not that of shard.json"
+    assert problems[f"{names[1]}/items.parquet"] == "it is gone"
+    whole = [pq.read_metadata(path).num_rows for path in config.out.glob("shards/real/*/items.parquet")]
+    assert report.files == sum(whole) + pq.read_metadata(shards[3] / "items.parquet").num_rows
+
+
+def test_the_order_of_the_labels_is_no_damage_but_a_repeated_line_is(corpora, outside, tmp_path):
+    config = settings(corpora, outside, tmp_path / "run")
+    build_here(config)
+    labels = config.out / "splits" / "published-seed0" / "Codecfake" / "label" / "train.txt"
+    lines = labels.read_text().splitlines(keepends=True)
+    labels.write_text("".join(lines[::-1]))
+    assert verify_here(config).is_whole
+    labels.write_text("".join([lines[0], *lines[:-1]]))
+    (damage,) = verify_here(config).damage
+    assert damage.problem == "it does not say what the manifest says"
 
 
 def test_a_missing_shard_is_named(corpora, outside, tmp_path):
