@@ -3,7 +3,8 @@
 Shape legend: B batch, T samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 
 import torch
@@ -29,6 +30,13 @@ class CudaLane:
         self._upload, self._network, self._download = (torch.cuda.Stream(self._device) for _ in range(3))
         self._launching = Lock()
         self._in_flight = BoundedSemaphore(BATCHES_IN_FLIGHT)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold new batches back, and wait for those under way, while the device itself is measured."""
+        with self._launching:
+            torch.cuda.synchronize(self._device)
+            yield
 
     def run(
         self, adapter: CodecAdapter, batch: Sequence[PreparedWave], *, as_pcm: bool

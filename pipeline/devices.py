@@ -3,9 +3,8 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from codecfake.codec_adapters.host_memory import keep_freed_memory
 from codecfake.codec_adapters.resampling import Wave
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.batches import BatchLimit, make_batches
+from codecfake.pipeline.calibration import batch_limit
 from codecfake.pipeline.device_pcm import Pcm16
 from codecfake.pipeline.shards import SourceRow
 
@@ -36,29 +36,33 @@ class Device:
     batch_size: int | None = None
     """Utterances per run at most; absent, a codec says it for a CPU, and a calibration for a GPU."""
     _free: BoundedSemaphore = field(init=False, repr=False, compare=False)
+    _lane: "CudaLane | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_free", BoundedSemaphore(self.slots))
+        if self.is_cuda:
+            from codecfake.pipeline.cuda_lane import CudaLane
+
+            object.__setattr__(self, "_lane", CudaLane(self.name))
 
     @property
     def is_cuda(self) -> bool:
         """Whether it is a GPU."""
         return self.name.startswith("cuda")
 
-    @cached_property
-    def _lane(self) -> "CudaLane":
-        from codecfake.pipeline.cuda_lane import CudaLane
-
-        return CudaLane(self.name)
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep networks from running on a GPU beside what is measured in the block."""
+        with self._lane.alone() if self._lane else nullcontext():
+            yield
 
     def limit(self, adapter: CodecAdapter) -> BatchLimit:
         """How much of a codec's input goes through at once."""
         if self.batch_size is not None:
             return BatchLimit(utterances=self.batch_size)
         if self.is_cuda:
-            from codecfake.pipeline.calibration import batch_limit
-
-            return BatchLimit(seconds=batch_limit(adapter, self.name).seconds)
+            with self.alone():
+                return batch_limit(adapter, self.name)
         return BatchLimit(utterances=adapter.cpu_batch)
 
     def batches(
@@ -89,7 +93,7 @@ class Device:
         Returns:
             One result per utterance, and the seconds that the network took.
         """
-        if self.is_cuda:
+        if self._lane:
             return self._lane.run(adapter, batch, as_pcm=as_pcm)
         with self._free:
             began = time.perf_counter()

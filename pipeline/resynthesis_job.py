@@ -60,7 +60,9 @@ class ResynthesisJob:
                 backend=self.config.backend,
                 input_peak=self.config.input_peak.get(codec_id),
             )
-            precision = settle_precision(adapter, self.config.precision, self._probe_waves(adapter))
+            waves = self._probe_waves(adapter)
+            with device.alone():
+                precision = settle_precision(adapter, self.config.precision, waves)
             adapter.precision = precision.used
             if self.config.precision != "float32":
                 monitor.say(f"{codec_id} runs in {precision.in_words}")

@@ -21,6 +21,7 @@ from codecfake.manifests.schema import REAL
 from codecfake.pipeline.audio import encode_wav, to_pcm16
 from codecfake.pipeline.block_sources import BlockSources, Quarantined
 from codecfake.pipeline.device_pcm import Pcm16
+from codecfake.pipeline.memory_errors import is_out_of_memory
 from codecfake.pipeline.provenance import now
 from codecfake.pipeline.shard_store import AUDIO, RETRY_PREFIX, shard_path
 from codecfake.pipeline.shards import Shard, SourceRow
@@ -119,7 +120,7 @@ class ShardWork:
         except Exception as error:
             if len(batch) == 1:
                 return [_codec_failure(error)]
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 self._halved.append(len(batch))
                 middle = len(batch) // 2
                 parts = [batch[:middle], batch[middle:]]
@@ -207,15 +208,9 @@ def _rounded(wave: Wave) -> Pcm16:
 
 
 def _codec_failure(error: Exception) -> Quarantined:
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Quarantined(Reason.OUT_OF_MEMORY, f"memory ran out: {error}")
     return Quarantined(Reason.CODEC_ERROR, f"{type(error).__name__}: {error}")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def _refuse_broken_codec(shard: Shard, items: Sequence[Mapping[str, Any]]) -> None:
