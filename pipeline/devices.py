@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from codecfake.codec_adapters import CodecAdapter
 from codecfake.codec_adapters.base import PreparedWave
@@ -25,25 +25,28 @@ BONA_FIDE_BATCH = 16
 """Utterances that are read and written together where no network runs."""
 
 
-@dataclass(frozen=True)
 class Device:
-    """A place to run networks, shared by all blocks in progress."""
+    """A place to run networks, shared by all blocks in progress.
 
-    name: str
-    """As torch names it."""
-    slots: int
-    """Network runs at the same time."""
-    batch_size: int | None = None
-    """Utterances per run at most; absent, a codec says it for a CPU, and a calibration for a GPU."""
-    _free: BoundedSemaphore = field(init=False, repr=False, compare=False)
-    _lane: "CudaLane | None" = field(init=False, repr=False, compare=False, default=None)
+    Args:
+        name: As torch names it.
+        slots: Network runs at the same time.
+        batch_size: Utterances per run at most; absent, a codec says it for a CPU, and a calibration for a GPU.
+    """
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_free", BoundedSemaphore(self.slots))
+    def __init__(self, name: str, slots: int, batch_size: int | None = None) -> None:
+        self.name = name
+        self.slots = slots
+        self._batch_size = batch_size
+        self._free = BoundedSemaphore(slots)
+        self._lane: CudaLane | None = None
+        self._measuring = Lock()
+        # To measure for every shard anew would stop the device each time.
+        self._limits: WeakKeyDictionary[CodecAdapter, BatchLimit] = WeakKeyDictionary()
         if self.is_cuda:
             from codecfake.pipeline.cuda_lane import CudaLane
 
-            object.__setattr__(self, "_lane", CudaLane(self.name))
+            self._lane = CudaLane(name)
 
     @property
     def is_cuda(self) -> bool:
@@ -58,12 +61,15 @@ class Device:
 
     def limit(self, adapter: CodecAdapter) -> BatchLimit:
         """How much of a codec's input goes through at once."""
-        if self.batch_size is not None:
-            return BatchLimit(utterances=self.batch_size)
-        if self.is_cuda:
-            with self.alone():
-                return batch_limit(adapter, self.name)
-        return BatchLimit(utterances=adapter.cpu_batch)
+        if self._batch_size is not None:
+            return BatchLimit(utterances=self._batch_size)
+        if not self._lane:
+            return BatchLimit(utterances=adapter.cpu_batch)
+        with self._measuring:
+            if adapter not in self._limits:
+                with self.alone():
+                    self._limits[adapter] = batch_limit(adapter, self.name)
+            return self._limits[adapter]
 
     def batches(
         self, utterances: Sequence[SourceRow], adapter: CodecAdapter | None, limit: BatchLimit
