@@ -39,14 +39,10 @@ class Device:
         self.slots = slots
         self._batch_size = batch_size
         self._free = BoundedSemaphore(slots)
-        self._lane: CudaLane | None = None
         self._measuring = Lock()
         # To measure for every shard anew would stop the device each time.
         self._limits: WeakKeyDictionary[CodecAdapter, BatchLimit] = WeakKeyDictionary()
-        if self.is_cuda:
-            from codecfake.pipeline.cuda_lane import CudaLane
-
-            self._lane = CudaLane(name)
+        self._lane = _open_lane(name) if self.is_cuda else None
 
     @property
     def is_cuda(self) -> bool:
@@ -105,6 +101,12 @@ class Device:
             began = time.perf_counter()
             waves = adapter.run(batch)
             return waves, time.perf_counter() - began
+
+
+def _open_lane(name: str) -> "CudaLane":
+    from codecfake.pipeline.cuda_lane import CudaLane
+
+    return CudaLane(name)
 
 
 def find_devices(name: str) -> list[str]:
