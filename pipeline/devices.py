@@ -25,6 +25,10 @@ BONA_FIDE_BATCH = 16
 """Utterances that are read and written together where no network runs."""
 
 
+class DeviceFault(Exception):
+    """The GPU answers nothing any more in this process; no utterance is to blame."""
+
+
 class Device:
     """A place to run networks, shared by all blocks in progress.
 
@@ -54,6 +58,21 @@ class Device:
         """Keep networks from running on a GPU beside what is measured in the block."""
         with self._lane.alone() if self._lane else nullcontext():
             yield
+
+    def raise_if_faulty(self) -> None:
+        """After a fault of a GPU every further call fails until the process ends.
+
+        Raises:
+            DeviceFault: If it is so.
+        """
+        if not self.is_cuda:
+            return
+        import torch
+
+        try:
+            torch.cuda.synchronize(self.name)
+        except RuntimeError as error:
+            raise DeviceFault(f"{self.name}: {error}") from error
 
     def limit(self, adapter: CodecAdapter) -> BatchLimit:
         """How much of a codec's input goes through at once."""

@@ -23,9 +23,12 @@ class OpenDevices(NamedTuple):
 
 @contextmanager
 def opened_devices(job: ResynthesisJob, monitor: Monitor) -> Iterator[OpenDevices]:
-    """Get the devices of a configuration ready: one in this process, several in a process each."""
+    """Get the devices of a configuration ready: a CPU in this process, each GPU in one of its own.
+
+    A fault of a GPU ends the process that it is used in, and what feeds it shares no interpreter with Prefect.
+    """
     names = find_devices(job.config.device)
-    if len(names) > 1:
+    if names != ["cpu"]:
         with DeviceProcesses(job, names, monitor) as processes:
             yield OpenDevices(processes.run_block, BLOCKS_PER_DEVICE * len(names))
         return

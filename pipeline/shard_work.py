@@ -67,7 +67,7 @@ class ShardWork:
         batches = device.batches(self._shard.utterances, self._adapter, self._limit)
         with ThreadPoolExecutor(device.slots + READ_AHEAD_BATCHES, "batches") as pool:
             items = [row for rows in pool.map(self._run_batch, batches) for row in rows]
-        _refuse_broken_codec(self._shard, items)
+        _refuse_hopeless_shard(self._shard, items)
         return items
 
     def publish(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,6 +118,7 @@ class ShardWork:
         try:
             return self._run_on_device(batch)
         except Exception as error:
+            self._resynthesis.device.raise_if_faulty()
             if len(batch) == 1:
                 return [_codec_failure(error)]
             if is_out_of_memory(error):
@@ -131,6 +132,7 @@ class ShardWork:
             try:
                 results += self._run_on_device(part)
             except Exception as error:
+                self._resynthesis.device.raise_if_faulty()
                 results += [_codec_failure(error)] * len(part)
         return results
 
@@ -213,12 +215,20 @@ def _codec_failure(error: Exception) -> Quarantined:
     return Quarantined(Reason.CODEC_ERROR, f"{type(error).__name__}: {error}")
 
 
-def _refuse_broken_codec(shard: Shard, items: Sequence[Mapping[str, Any]]) -> None:
-    """A codec that fails on every utterance is broken itself; quarantining a whole corpus would hide it."""
-    failed = [row for row in items if row["reason"] == Reason.CODEC_ERROR]
-    if len(items) > 1 and len(failed) == len(items) and not shard.id.startswith(RETRY_PREFIX):
+def _refuse_hopeless_shard(shard: Shard, items: Sequence[Mapping[str, Any]]) -> None:
+    """What fails on every utterance is broken itself; quarantining a whole corpus would hide it."""
+    reasons = {row["reason"] for row in items}
+    if len(items) < 2 or shard.id.startswith(RETRY_PREFIX):
+        return
+    if reasons == {Reason.CODEC_ERROR}:
         raise CodecfakeError(
-            f"{shard.codec} failed on all {len(items)} utterances of {shard.id}: {failed[0]['message']}",
+            f"{shard.codec} failed on all {len(items)} utterances of {shard.id}: {items[0]['message']}",
             cause="the codec or its weights are broken, not the audio",
             next_step=f"codecfake codecs describe {shard.codec}",
+        )
+    if reasons <= {Reason.MISSING, Reason.UNREADABLE}:
+        raise CodecfakeError(
+            f"none of the {len(items)} utterances of {shard.id} could be read: {items[0]['message']}",
+            cause="the disk with the corpora is not mounted any more",
+            next_step="repeat the command once it is back; it does only what is missing",
         )

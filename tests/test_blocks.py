@@ -114,3 +114,11 @@ def test_a_broken_codec_leaves_the_others_of_its_block_alone(speech_of_one_speak
     del adapters["Y2"].reconstruct
     (record,) = work.run_block(ShardBlock(shards))
     assert record["source_seconds"] > 0
+
+
+def test_a_corpus_that_is_gone_is_no_reason_to_quarantine_all_of_it(speech_of_one_speaker, tmp_path):
+    rows, _ = speech_of_one_speaker
+    work = resynthesis(tmp_path, {"vctk": tmp_path / "not mounted"}, {"Y1": named("Y1")})
+    with pytest.raises(CodecfakeError, match="none of the 5 utterances of 00000 could be read"):
+        work.run_block(ShardBlock((cut_shards("Y1", rows[:5])[0],)))
+    assert not tree(tmp_path)
