@@ -29,10 +29,15 @@ lint: $(READY)  ## Check style.
 	$(BIN)/ruff format --check .
 
 bench: $(READY)  ## Measure again what the README states.
-	$(BIN)/python benchmarks/resynthesis.py
+	$(BIN)/codecfake bench resynthesis
+	$(BIN)/codecfake bench resynthesis --weights mini
+	$(BIN)/codecfake bench io
+	$(BIN)/codecfake bench features
+	$(BIN)/codecfake bench train
 	$(BIN)/python benchmarks/splits_full_scale.py
 	$(BIN)/python benchmarks/prefect_overhead.py
 	$(BIN)/python benchmarks/codecs.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/front_ends.py
 	$(BIN)/python benchmarks/detector_training.py
+	$(BIN)/python benchmarks/readme_tables.py

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from codecfake.flows.commands import (
+    bench,
     build,
     codec_checks,
     codec_training,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 corpora_app = typer.Typer(help="Check and download the source corpora.", **SETTINGS)
 codecs_app = typer.Typer(help="The neural codecs.", **SETTINGS)
+bench_app = typer.Typer(help="How fast this machine is, and what limits it.", **SETTINGS)
 detector_app = typer.Typer(help="Detectors of other origin.", **SETTINGS)
 
 BOTH = "--vctk VCTK-Corpus-0.92 --aishell3 data_aishell3"
@@ -70,6 +72,10 @@ COMMANDS = (
         detector_import.import_detector,
         "codecfake detector import anti-spoofing_feat_model.pt --out codec-w2v2-aasist",
     ),
+    (bench_app, "resynthesis", bench.resynthesis, "codecfake bench resynthesis --codecs F04 --device cpu"),
+    (bench_app, "features", bench.features, "codecfake bench features --models w2v2-aasist"),
+    (bench_app, "train", bench.train, "codecfake bench train --models mel-lcnn"),
+    (bench_app, "io", bench.io, "codecfake bench io"),
     (app, "reproduce", build.reproduce, f"codecfake reproduce {BOTH} --out run"),
 )
 
@@ -78,6 +84,7 @@ for group, name, function, example in COMMANDS:
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(codecs_app, name="codecs")
 app.add_typer(detector_app, name="detector")
+app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
