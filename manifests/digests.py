@@ -6,5 +6,5 @@ from pathlib import Path
 
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes, read in blocks."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,9 @@
 """Look at every recording once: is it usable, how long is it, what is its hash."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,18 +133,16 @@ def _examine(root: Path, utterance: ListedUtterance, *, decode: bool) -> dict[st
     path = root / utterance.path
     try:
         check_entry(path, utterance)
-        with soundfile.SoundFile(path) as sound:
+        with (
+            path.open("rb", buffering=0) as file,
+            soundfile.SoundFile(file.fileno(), closefd=False) as sound,
+        ):
             check_header(sound)
             row |= _describe_format(sound)
-            if not decode:
-                check_complete(sound)
-                check_length(sound)
-        if decode:
-            content = path.read_bytes()
-            row["sha256"] = hashlib.sha256(content).hexdigest()
-            with soundfile.SoundFile(io.BytesIO(content)) as sound:
-                check_complete(sound)
-                check_content(sound)
+            if decode:
+                row["sha256"] = _digest_beside(file)
+            check_complete(sound)
+            (check_content if decode else check_length)(sound)
     except UnusableError as problem:
         row |= {"reason": problem.reason.value, "message": str(problem)}
     except soundfile.LibsndfileError as error:
@@ -156,6 +154,15 @@ def _examine(root: Path, utterance: ListedUtterance, *, decode: bool) -> dict[st
     if row["reason"] is None:
         row["notes"] = ", ".join(_describe_oddities(row, path.suffix, sound.format))
     return row
+
+
+def _digest_beside(file: FileIO) -> str:
+    """Hash a file that libsndfile reads through the same descriptor, whose position it has to find again."""
+    position = file.tell()
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(position)
+    return digest
 
 
 def _describe_format(sound: "soundfile.SoundFile") -> dict[str, Any]:

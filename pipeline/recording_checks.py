@@ -90,9 +90,10 @@ def check_content(sound: "soundfile.SoundFile") -> None:
     try:
         while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             decoded += len(block)
-            if not np.isfinite(block).all():
+            if not np.isfinite([block.min(), block.max()]).all():  # both are NaN if any sample is
                 raise UnusableError(Reason.NON_FINITE, "holds NaN or infinite samples")
-            peak = max(peak, float(np.abs(block.mean(axis=1)).max()))
+            mono = block[:, 0] if sound.channels == 1 else block.mean(axis=1)
+            peak = max(peak, float(mono.max()), -float(mono.min()))
     except soundfile.LibsndfileError as error:
         text = error.error_string.strip().removeprefix("Error : ")
         raise UnusableError(Reason.TRUNCATED, f"{sound.frames:,} samples promised: {text}") from error

@@ -5,15 +5,28 @@ written under a temporary name beside its place, checked, given ``shard.json`` l
 is there is whole, and readers look at nothing else.
 """
 
+import errno
+import hashlib
+import io
 import json
 import shutil
+import wave
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json, temporary_sibling
+import numpy as np
+
+from codecfake.manifests.atomic import (
+    TEMPORARY_PREFIX,
+    flush_all_to_disk,
+    flush_to_disk,
+    publish_json,
+    temporary_sibling,
+)
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.schema import check_schema, item_schema
 
@@ -56,10 +69,10 @@ def shard_draft(run_dir: Path, codec: str, shard_id: str) -> Iterator[Path]:
 def publish_shard(
     draft: Path, run_dir: Path, codec: str, shard_id: str, items: Sequence[Mapping[str, Any]], record: Mapping
 ) -> None:
-    """Check a draft, complete it and rename it to its place.
+    """Check a draft, flush it to disk, complete it and rename it to its place.
 
     Args:
-        draft: A folder of ``shard_draft`` whose audio is written and flushed.
+        draft: A folder of ``shard_draft`` whose audio is written; nobody flushed it yet.
         run_dir: The run folder.
         codec: Codec id, or "real".
         shard_id: Id of the shard.
@@ -72,7 +85,7 @@ def publish_shard(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _check_files(draft, items)
+    flush_all_to_disk(_check_files(draft, items))
     rows = sorted(items, key=lambda row: row["utterance_id"])
     table = pa.Table.from_pylist(list(rows), schema=item_schema())
     check_schema(table, item_schema(), f"shard {codec}/{shard_id}")
@@ -88,26 +101,29 @@ def publish_shard(
     place = shard_path(run_dir, codec, shard_id)
     try:
         draft.rename(place)
-    except OSError:
-        if not is_published(run_dir, codec, shard_id):
+    except OSError as error:
+        # Only whole shards are ever renamed to places; is_published may not see yet what another machine did.
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY) and not is_published(run_dir, codec, shard_id):
             raise
     flush_to_disk(place.parent)
 
 
-def _check_files(draft: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    import soundfile
-
+def _check_files(draft: Path, items: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Hold the files of a draft against their rows, and give them."""
     expected = {row["file"]: row for row in items if row["reason"] is None}
     found = {path.name for path in (draft / AUDIO).iterdir()}
     if found != expected.keys():
         raise ShardDamaged(f"{draft}: files and rows differ: {sorted(found ^ expected.keys())[:5]}")
-    for name, row in expected.items():
-        path = draft / AUDIO / name
-        header = soundfile.info(path)
-        if (header.frames, header.samplerate) != (row["samples"], row["sample_rate"]):
-            raise ShardDamaged(f"{path}: {header.frames} samples at {header.samplerate} Hz were written")
-        if file_sha256(path) != row["sha256"]:
+    paths = [draft / AUDIO / name for name in expected]
+    for path, row in zip(paths, expected.values(), strict=True):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != row["sha256"]:
             raise ShardDamaged(f"{path}: the bytes on disk are not those that were written")
+        with wave.open(io.BytesIO(content)) as header:
+            length = header.getnframes(), header.getframerate()
+        if length != (row["samples"], row["sample_rate"]):
+            raise ShardDamaged(f"{path}: {length[0]} samples at {length[1]} Hz were written")
+    return paths
 
 
 def published_shards(run_dir: Path) -> list[Path]:
@@ -139,21 +155,43 @@ def read_shard_items(shard: Path) -> "pa.Table":
 
 
 def read_items(run_dir: Path) -> "pa.Table":
-    """Read the rows of all published shards, one per utterance and codec.
-
-    Where a retry redid an utterance, its row counts: the latest one with audio, else the latest.
-    """
-    import pyarrow as pa
-
+    """Read the rows of all published shards, one per utterance and codec as `latest_items` picks them."""
     shards = published_shards(run_dir)
     with ThreadPoolExecutor() as pool:
-        tables = list(pool.map(read_shard_items, shards))
+        return latest_items(shards, list(pool.map(read_shard_items, shards)))
+
+
+def latest_items(shards: Sequence[Path], tables: "Sequence[pa.Table]") -> "pa.Table":
+    """Join the rows of published shards, in their order; where a retry redid an utterance, its row counts.
+
+    Args:
+        shards: Folders of the shards.
+        tables: The rows of each.
+
+    Returns:
+        One row per utterance and codec: the latest with audio, else the latest.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_retry = [shard.name.startswith(RETRY_PREFIX) for shard in shards]
     table = pa.concat_tables(tables) if tables else item_schema().empty_table()
-    if not any(shard.name.startswith(RETRY_PREFIX) for shard in shards):
+    if not any(is_retry):
         return table
-    lengths = [len(part) for part in tables]
-    names = [shard.name for shard, length in zip(shards, lengths, strict=True) for _ in range(length)]
-    return table.take(_latest_rows(table, names))
+    retried = _codecs_and_utterances(pa.concat_tables(compress(tables, is_retry))).combine_chunks()
+    is_retried = np.asarray(pc.is_in(_codecs_and_utterances(table), value_set=retried))
+    shard_of_row = np.repeat(np.arange(len(shards)), [len(part) for part in tables])
+    rows = np.flatnonzero(is_retried)
+    names = [shards[index].name for index in shard_of_row[rows]]
+    is_kept = ~is_retried
+    is_kept[rows[_latest_rows(table.take(rows), names)]] = True
+    return table.filter(pa.array(is_kept))
+
+
+def _codecs_and_utterances(table: "pa.Table") -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(table["codec"], table["utterance_id"], "/")
 
 
 def _latest_rows(table: "pa.Table", shard_ids: list[str]) -> list[int]:

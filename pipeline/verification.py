@@ -1,31 +1,42 @@
 """Counting, decoding and hashing everything that was published."""
 
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline.audio import decode
+from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.devices import cpu_count
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.shard_store import (
     AUDIO,
     ITEMS,
+    RECORD,
     drafts,
+    latest_items,
     published_shards,
-    read_items,
     read_record,
     read_shard_items,
 )
 from codecfake.pipeline.splitting import current_splits
 from codecfake.pipeline.tree_check import check_tree
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SAVED_AS = "verify.json"
+READERS = 8
+"""At least so many files are read at once: on few cores too, one waits for the disk while another is hashed."""
+
+FILES_PER_TASK = 64
+CHECKED_COLUMNS = ["codec", "utterance_id", "path", "samples", "sample_rate", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -72,15 +83,19 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
 
     shards = published_shards(run_dir)
     present = {(shard.parent.name, shard.name) for shard in shards}
-    damage = [problem for shard in shards for problem in _check_record(run_dir, shard)]
-    items = read_items(run_dir)
-    items = items.filter(items["sha256"].is_valid())
-    monitor.begin("Verifying", len(items), "files")
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        for batch in items.to_batches(max_chunksize=4096):
-            problems = pool.map(lambda row: _check_file(run_dir, row, monitor), batch.to_pylist())
-            damage += [problem for problem in problems if problem]
-    monitor.end()
+    damage: list[Damage] = []
+    with ThreadPoolExecutor(max(READERS, cpu_count())) as pool:
+        tables = []
+        for table, problems in pool.map(partial(_check_shard, run_dir), shards):
+            tables.append(table)
+            damage += problems
+        items = latest_items(shards, tables)
+        items = items.filter(items["sha256"].is_valid())
+        monitor.begin("Verifying", len(items), "files")
+        parts = items.select(CHECKED_COLUMNS).to_batches(FILES_PER_TASK)
+        for problems in pool.map(partial(_check_files, run_dir, monitor), parts):
+            damage += problems
+        monitor.end()
     splits = current_splits(run_dir)
     for split in splits:
         damage += [Damage(path, problem) for path, problem in check_tree(run_dir, split)]
@@ -106,36 +121,56 @@ def read_damage(run_dir: Path) -> list[dict[str, Any]]:
     return [row | {"reason": str(Reason.DAMAGED)} for row in damage if row["utterance_id"]]
 
 
-def _check_record(run_dir: Path, shard: Path) -> Iterator[Damage]:
+def _check_shard(run_dir: Path, shard: Path) -> "tuple[pa.Table, list[Damage]]":
+    """Read the rows of a shard, none if they are damaged, and look for files that are none of its own."""
     where = shard.relative_to(run_dir).as_posix()
-    record = read_record(shard)
-    if file_sha256(shard / ITEMS) != record["items_sha256"]:
-        yield Damage(f"{where}/{ITEMS}", "its sha256 is not that of shard.json")
-        return
-    known = set(read_shard_items(shard)["file"].to_pylist())
-    for path in sorted((shard / AUDIO).iterdir()):
-        if path.name not in known:
-            yield Damage(f"{where}/{AUDIO}/{path.name}", "no row of the shard names it")
+    if damaged := _record_damage(shard):
+        name, problem = damaged
+        return item_schema().empty_table(), [Damage(f"{where}/{name}", problem)]
+    items = read_shard_items(shard)
+    names = {path.name for path in (shard / AUDIO).glob("*")}
+    strangers = sorted(names - set(items["file"].to_pylist()))
+    return items, [Damage(f"{where}/{AUDIO}/{name}", "no row of the shard names it") for name in strangers]
 
 
-def _check_file(run_dir: Path, row: dict[str, Any], monitor: Monitor) -> Damage | None:
-    monitor.raise_if_stopped()
-    problem = _problem_of(run_dir / row["path"], row)
-    monitor.advance(1)
-    return problem and Damage(row["path"], problem, row["codec"], row["utterance_id"])
+def _record_damage(shard: Path) -> tuple[str, str] | None:
+    """Name what is damaged of the two files that describe a shard, and what is wrong with it."""
+    try:
+        published_digest = read_record(shard)["items_sha256"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return RECORD, _describe(error)
+    try:
+        found = file_sha256(shard / ITEMS)
+    except OSError as error:
+        return ITEMS, _describe(error)
+    return None if found == published_digest else (ITEMS, "its sha256 is not that of shard.json")
+
+
+def _check_files(run_dir: Path, monitor: Monitor, rows: "pa.RecordBatch") -> list[Damage]:
+    damage = []
+    for row in rows.to_pylist():
+        monitor.raise_if_stopped()
+        if problem := _problem_of(run_dir / row["path"], row):
+            damage.append(Damage(row["path"], problem, row["codec"], row["utterance_id"]))
+        monitor.advance(1)
+    return damage
 
 
 def _problem_of(path: Path, row: dict[str, Any]) -> str:
-    from soundfile import LibsndfileError
+    import soundfile
 
     try:
-        if file_sha256(path) != row["sha256"]:
-            return "its sha256 is not that of the manifest"
-        wave, sample_rate = decode(path)
-    except FileNotFoundError:
-        return "it is gone"
-    except (OSError, LibsndfileError) as error:
-        return f"it cannot be read: {error}"
-    if (len(wave), sample_rate) != (row["samples"], row["sample_rate"]):
-        return f"{len(wave)} samples at {sample_rate} Hz, not as in the manifest"
+        with path.open("rb", buffering=0) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != row["sha256"]:
+                return "its sha256 is not that of the manifest"
+            file.seek(0)
+            pcm, sample_rate = soundfile.read(file.fileno(), dtype="int16", closefd=False)
+    except (OSError, soundfile.LibsndfileError) as error:
+        return _describe(error)
+    if (len(pcm), sample_rate) != (row["samples"], row["sample_rate"]):
+        return f"{len(pcm)} samples at {sample_rate} Hz, not as in the manifest"
     return ""
+
+
+def _describe(error: Exception) -> str:
+    return "it is gone" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"

@@ -110,6 +110,15 @@ def test_the_shortest_and_the_quietest_recordings_that_are_still_used(tmp_path):
     assert inspect_bytes(tmp_path, encode(wave * 1.9e-4, subtype="FLOAT"))["reason"] == Reason.SILENT
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_one_odd_sample_among_many_is_found(tmp_path, odd, channels):
+    wave = np.repeat(voice(4.0, RATE, seed=1)[:, None], channels, axis=1)
+    assert inspect_bytes(tmp_path, encode(wave, subtype="FLOAT"))["reason"] is None
+    wave[100_000, -1] = odd
+    assert inspect_bytes(tmp_path, encode(wave, subtype="FLOAT"))["reason"] == Reason.NON_FINITE
+
+
 def test_channels_that_cancel_each_other_are_silence(tmp_path):
     wave = voice(0.2, RATE, seed=1)
     assert inspect_bytes(tmp_path, encode(np.stack([wave, -wave], axis=1)))["reason"] == Reason.SILENT
