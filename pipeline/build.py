@@ -1,11 +1,14 @@
 """The main job: corpora in, published shards and a split out. Resumes from whatever is published."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.codec_adapters import find_codec
+from codecfake.manifests.atomic import temporary_sibling
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig, save_config
@@ -15,7 +18,7 @@ from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.run_splits import split_run
-from codecfake.pipeline.shard_store import drafts, is_published
+from codecfake.pipeline.shard_store import drafts, is_published, published_shards, shard_path
 from codecfake.pipeline.shards import Shard, ShardBlock, cut_shards, make_blocks
 from codecfake.pipeline.source import corpus_roots, ensure_source, list_sources
 from codecfake.pipeline.splitting import SplitReport
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
 RunBlocks = Callable[[ResynthesisJob, Sequence[ShardBlock], Monitor], list[str]]
 """Works through blocks of shards, and gives the messages of those that failed."""
+
+
+LISTING_SECONDS = 75.0
+"""For which NFS may show an old listing of a folder: a minute by default."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
             is broken, or shards failed.
         Stopped: If the user asked to stop.
     """
-    with run_lock(config.out):
+    with run_lock(config.out, monitor.stop.set):
         return build_locked(config, monitor, run_blocks)
 
 
@@ -82,7 +89,24 @@ def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> 
                 f"First: {failures[0]}",
                 next_step="repeat the command once the cause is gone; it does only what is missing",
             )
+        _wait_until_listed(config.out, shards, monitor)
     return BuildReport(len(shards) - len(done), len(done), split_run(config.out, monitor=monitor))
+
+
+def _wait_until_listed(run_dir: Path, shards: Sequence[Shard], monitor: Monitor) -> None:
+    """Wait for a network file system to list what other machines published, so that the split misses nothing."""
+    planned = {shard_path(run_dir, shard.codec, shard.id) for shard in shards}
+    until = time.monotonic() + LISTING_SECONDS
+    while missing := planned - set(published_shards(run_dir)):
+        if time.monotonic() > until:
+            raise CodecfakeError(
+                f"{len(missing)} shards were published and are not listed, such as {min(missing)}",
+                cause="shards were removed, or the network file system shows old listings",
+                next_step="repeat the command",
+            )
+        monitor.raise_if_stopped()
+        monitor.stop.wait(1.0)
+    monitor.raise_if_stopped()
 
 
 def _input_rate(codec: str, config: RunConfig) -> int | None:
@@ -113,4 +137,9 @@ def remove_drafts(run_dir: Path) -> None:
     import shutil
 
     for draft in drafts(run_dir):
-        shutil.rmtree(draft)
+        # Renamed first: a worker that a dead build left behind can then not publish what is half removed.
+        condemned = temporary_sibling(draft)
+        with suppress(FileNotFoundError):
+            draft.rename(condemned)
+            # NFS keeps files that are open somewhere; what stays has a temporary name and goes with the next build.
+            shutil.rmtree(condemned, ignore_errors=True)

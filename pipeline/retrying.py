@@ -28,6 +28,6 @@ def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_blocks
         monitor: Told about the progress.
         run_blocks: How blocks are scheduled.
     """
-    with run_lock(config.out):
+    with run_lock(config.out, monitor.stop.set):
         plan = plan_retry(config, reason, monitor)
         return RetryReport(plan, build_locked(config, monitor, run_blocks))

@@ -1,22 +1,23 @@
-"""One build at a time in a run folder."""
+"""One build at a time in a run folder, whichever machine it runs on."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.leases import lease_holder
 from codecfake.manifests.locks import sole_holder
-from codecfake.pipeline.provenance import describe_process
 
 LOCK = ".lock"
-HOLDER = ".lock.json"
 
 
 @contextmanager
-def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder while the block runs; the system frees it when the process dies, however it dies.
+def run_lock(run_dir: Path, on_loss: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the run folder while the block runs; a process that dies, however it dies, holds it no longer.
+
+    Args:
+        run_dir: The run folder; created when absent.
+        on_loss: See `sole_holder`.
 
     Raises:
         CodecfakeError: If another process holds it; the message says which.
@@ -24,19 +25,11 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     run_dir.mkdir(parents=True, exist_ok=True)
 
     def refusal() -> CodecfakeError:
+        holder = lease_holder(run_dir / LOCK) or "its identity is not written yet"
         return CodecfakeError(
-            f"another process works on {run_dir}: {_holder(run_dir)}",
+            f"another process works on {run_dir}: {holder}",
             next_step=f"wait for it and look at its progress: codecfake status {run_dir}",
         )
 
-    with sole_holder(run_dir / LOCK, refusal):
-        publish_json(run_dir / HOLDER, describe_process())
+    with sole_holder(run_dir / LOCK, refusal, on_loss):
         yield
-
-
-def _holder(run_dir: Path) -> str:
-    try:
-        process = json.loads((run_dir / HOLDER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "its identity is not written yet"
-    return "{command} (process {pid} on {host}, started {started})".format_map(process)

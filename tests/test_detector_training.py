@@ -149,7 +149,7 @@ def test_what_a_finished_training_leaves(run_dir: Path, tmp_path: Path) -> None:
     result = train(run_dir, SPLIT, tmp_path, SHORT, "cpu", ignore)
     files = sorted(path.name for path in tmp_path.iterdir() if path.name != "tensorboard")
     figures = ["history.png", "history.svg"]
-    assert files == [".lock", "history.csv", *figures, "model.json", "model.safetensors", "state.json"]
+    assert files == ["history.csv", *figures, "model.json", "model.safetensors", "state.json"]
     rows = (tmp_path / "history.csv").read_text().splitlines()
     assert rows[0].startswith("epoch,train_loss,dev_loss,dev_eer_percent,learning_rate")
     assert len(rows) == 3

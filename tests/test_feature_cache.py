@@ -11,7 +11,7 @@ import torch
 from detector_run import SPLIT, make_run
 from torch.nn.functional import cross_entropy
 
-from codecfake.detector import feature_cache, feature_shards, feature_writing
+from codecfake.detector import feature_cache, feature_computing, feature_shards, feature_writing
 from codecfake.detector.descriptions import describe
 from codecfake.detector.feature_cache import open_features
 from codecfake.detector.feature_writing import write_features
@@ -21,6 +21,7 @@ from codecfake.detector.model import build_detector
 from codecfake.detector.trials import SplitTrials, TrialList, read_trials
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
+from codecfake.pipeline.run_lock import run_lock
 
 TINY = describe_front_end("xls-r-300m", weights="tiny")
 MEL = describe_front_end("mel")
@@ -37,7 +38,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four utterances per shard."""
-    for module in (feature_cache, feature_shards, feature_writing):
+    for module in (feature_cache, feature_computing, feature_shards, feature_writing):
         monkeypatch.setattr(module, "UTTERANCES_PER_SHARD", 4)
 
 
@@ -73,7 +74,7 @@ def test_what_comes_back_is_what_was_computed_to_16_bits(
         assert [position for batch in batches for position in batch.positions] == order.tolist()
         assert all(batch.waves is None and not batch.unreadable for batch in batches)
         found = torch.cat([batch.features for batch in batches])
-        assert (found.shape, found.dtype) == (expected.shape, torch.float32)
+        assert (found.shape, found.dtype) == (expected.shape, torch.float16)
         # Half a unit of the 11 bits; below 2**-14 the spacing of the numbers is 2**-24.
         bound = expected[order].abs() * 2**-11 + 2**-25
         assert ((found - expected[order]).abs() <= bound).all()
@@ -104,20 +105,20 @@ def test_a_stopped_writing_goes_on_after_the_last_shard(
 
     with pytest.raises(KeyboardInterrupt):
         write_features(trials, TINY, stopped, "cpu", stop)
-    with pytest.raises(CodecfakeError, match="4 of 6 shards are missing") as caught:
+    with pytest.raises(CodecfakeError, match="3 of 6 shards are missing") as caught:
         open_features(stopped, TINY, trials)
     assert "goes on" in caught.value.next_step
     times = {path: path.stat().st_mtime_ns for path in (stopped / "shards").glob("*.npy")}
     (stopped / "shards" / ".tmp-00002.npy-0123").write_bytes(b"half")
 
     with monkeypatch.context() as patch:  # and once more, in the middle of a shard
-        patch.setattr(feature_writing, "_half", _raise_interrupt)
+        patch.setattr(feature_computing, "upload", _raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_features(trials, TINY, stopped, "cpu", ignore)
     lines: list[str] = []
     result = write_features(trials, TINY, stopped, "cpu", lines.append)
-    assert lines[0] == "2 shards are there already, 4 are left"
-    assert (result.utterances, result.computed) == (24, 16)
+    assert lines[0] == "3 shards are there already, 3 are left"
+    assert (result.utterances, result.computed) == (24, 12)
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     contents = [
         {
@@ -129,7 +130,6 @@ def test_a_stopped_writing_goes_on_after_the_last_shard(
     ]
     assert contents[0] == contents[1]
     assert sorted(name for name in contents[0] if "shards" not in name) == [
-        ".lock",
         "cache.json",
         "files.json",
         "unreadable.tsv",
@@ -224,9 +224,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_work(
 
 
 def test_two_processes_do_not_write_one_cache(trials: SplitTrials, tmp_path: Path) -> None:
-    from filelock import FileLock
-
-    with FileLock(tmp_path / ".lock"), pytest.raises(CodecfakeError, match="another process"):
+    with run_lock(tmp_path), pytest.raises(CodecfakeError, match="another process"):
         write_features(trials, MEL, tmp_path, "cpu", ignore)
 
 
@@ -250,7 +248,7 @@ def test_the_losses_are_those_of_features_on_the_fly(
         (batch,), (stored,) = direct.batches(order, 8), cached.batches(order, 8)
         assert batch.positions == stored.positions
         pair = []
-        for features in (stored.features, detector.features(batch.waves)):
+        for features in (stored.features.float(), detector.features(batch.waves)):
             torch.manual_seed(seed)  # the same dropout
             pair.append(cross_entropy(network(features), labels[batch.positions], torch.tensor([10.0, 1.0])))
         losses.append([loss.item() for loss in pair])

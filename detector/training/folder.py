@@ -41,7 +41,7 @@ class EpochRecord:
 
 @contextmanager
 def training_lock(out_dir: Path) -> Iterator[None]:
-    """Hold the folder while the block runs; the system frees it when the process dies, however it dies.
+    """Hold the folder while the block runs; a process that dies, however it dies, holds it no longer.
 
     Raises:
         CodecfakeError: If another process trains in it.

@@ -59,6 +59,7 @@ def retry(
     reason: Annotated[
         str | None, typer.Option(help="Retry only what failed for this reason.", show_default="every reason")
     ] = None,
+    pool: options.Pool = None,
     no_prefect: options.NoPrefect = False,
 ) -> None:
     """Redo only what is quarantined, or what `verify` found damaged."""
@@ -67,8 +68,11 @@ def retry(
     from codecfake.manifests.reasons import Reason
     from codecfake.pipeline.config import saved_config
 
+    options.refuse_pool_without_prefect(pool, no_prefect)
     config = saved_config(run)
-    report = run_retry(config, Reason.parse(reason) if reason else None, use_prefect=not no_prefect)
+    report = run_retry(
+        config, Reason.parse(reason) if reason else None, use_prefect=not no_prefect, pool=pool
+    )
     if report.plan is None:
         say("Nothing to retry.")
     else:
@@ -100,7 +104,7 @@ def splits(
             f"{policy!r} is neither published nor speaker-disjoint", param_hint="--policy"
         )
     run = run.absolute()
-    with monitored() as monitor, run_lock(run):
+    with monitored() as monitor, run_lock(run, monitor.stop.set):
         report = split_run(run, policy=policy, labels=labels, seed=seed, monitor=monitor)
     if json:
         show_json({"name": report.name, "folder": report.folder} | report.summary)

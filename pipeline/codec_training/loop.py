@@ -68,7 +68,7 @@ def train(settings: TrainingSettings, monitor: Monitor) -> TrainingResult:
     is_first = is_first_process()
     if not is_first:
         monitor = _Muted(monitor)
-    with run_lock(settings.folder) if is_first else nullcontext():
+    with run_lock(settings.folder, monitor.stop.set) if is_first else nullcontext():
         recipe = training_recipe(settings)
         spoken = settings.out / "speech"
         speech = find_speech(
