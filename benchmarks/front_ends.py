@@ -26,6 +26,7 @@ from torch import nn
 
 from codecfake.codec_adapters.host_memory import keep_freed_memory
 from codecfake.detector.crops import CROP_SAMPLES
+from codecfake.detector.front_ends.cpu_kernels import use_cpu_kernels
 from codecfake.detector.front_ends.encoders import ENCODERS, Encoder
 from codecfake.detector.front_ends.self_supervised import SelfSupervisedFrontEnd, fold_weight_norm
 
@@ -89,8 +90,9 @@ def front_end_way(encoder: Encoder, device: str, way: str) -> Callable[[torch.Te
         network = encoder.build()
     network.load_state_dict(random_state(network), assign=True)
     fold_weight_norm(network)
+    keep_freed_memory()
     if device == "cpu":
-        keep_freed_memory()
+        use_cpu_kernels(network)
     front_end = SelfSupervisedFrontEnd(network, "").to(device)
     front_end.mixed_precision = way == "front end, bfloat16"
     return lambda waves: front_end(waves.to(device))[:, 0].transpose(1, 2).cpu()
@@ -177,9 +179,8 @@ def main() -> None:
         f"Windows of {CROP_SAMPLES:,} samples (4.04 s), random weights at the published size,",
         f"{options.threads} threads on the CPU; medians of the rounds, in which the ways take turns. Float32 where",
         "nothing else is said. On a CPU the front end takes four utterances at once, on a GPU 32. The largest",
-        "difference from the authors' features is given in units of their standard deviation; it is 0 for batches of",
-        "equal size, and WavLM's matrix products depend on that size. The ratio of CPU seconds is the one that other",
-        "work on the machine distorts least.",
+        "difference from the authors' features is given in units of their standard deviation: on a CPU the front end",
+        "sums in another order. The ratio of CPU seconds is the one that other work on the machine distorts least.",
         "",
         "| encoder | device | way | utterances/s | ratio | ratio of CPU seconds | largest difference | peak MiB |",
         "|---|---|---|---:|---:|---:|---:|---:|",

@@ -18,4 +18,16 @@ def crop_or_tile(wave: np.ndarray) -> np.ndarray:
     Returns:
         The window, shape (64600,), contiguous, with the dtype of ``wave``.
     """
-    return np.resize(wave[:CROP_SAMPLES], CROP_SAMPLES)
+    window = np.empty(CROP_SAMPLES, wave.dtype)
+    filled = min(len(wave), CROP_SAMPLES)
+    window[:filled] = wave[:filled]
+    tile(window, filled)
+    return window
+
+
+def tile(window: np.ndarray, filled: int) -> None:
+    """Repeat the first ``filled`` samples of a window until it is full, in place."""
+    while filled < len(window):
+        more = min(filled, len(window) - filled)
+        window[filled : filled + more] = window[:more]
+        filled += more

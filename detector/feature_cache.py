@@ -10,18 +10,17 @@ Shape legend: B batch, H features, W frames.
 """
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codecfake.detector.feature_shards import (
     FILES_FILE,
     UTTERANCES_PER_SHARD,
+    ShardReader,
     describe_cache,
     missing_shards,
     read_cache_description,
@@ -32,14 +31,17 @@ from codecfake.detector.feature_shards import (
 )
 from codecfake.detector.front_ends import WEIGHTS_SHA256
 from codecfake.detector.loading import Batch, Unreadable
+from codecfake.detector.read_ahead import read_ahead
 from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.stage_clock import StageClock
+
+if TYPE_CHECKING:
+    import torch
 
 SHARDS_OPEN = 256
 """Each takes a file descriptor, of which a process has 1,024 by default."""
-
-BATCHES_AHEAD = 2
 
 
 class FeatureCache:
@@ -63,17 +65,17 @@ class FeatureCache:
         """Reason code and message of the unreadable files, by path."""
         self._shard = lru_cache(maxsize=SHARDS_OPEN)(self._open_shard)
 
-    def loader(self, trials: TrialList) -> "CachedFeatures":
-        """Read a part of the split from this cache."""
-        return CachedFeatures(trials, self)
+    def loader(self, trials: TrialList, clock: StageClock | None = None) -> "CachedFeatures":
+        """Read a part of the split from this cache; ``clock`` takes the time of ``read``."""
+        return CachedFeatures(trials, self, clock)
 
-    def read(self, row: int) -> np.ndarray:
-        """One utterance, shape (H, W), float16, as a view into the mapped file."""
+    def read_into(self, row: int, features: np.ndarray) -> None:
+        """Read one utterance into memory that is there already, shape (H, W), float16, contiguous."""
         shard, place = divmod(row, UTTERANCES_PER_SHARD)
-        return self._shard(shard)[place]
+        self._shard(shard).read_into(place, features)
 
-    def _open_shard(self, shard: int) -> np.ndarray:
-        return np.load(shard_path(self.folder, shard), mmap_mode="r")
+    def _open_shard(self, shard: int) -> ShardReader:
+        return ShardReader(shard_path(self.folder, shard))
 
 
 class CachedFeatures:
@@ -82,14 +84,15 @@ class CachedFeatures:
     Args:
         trials: The trials to read.
         cache: Where their features are.
+        clock: Takes the time of ``read``, over all threads.
 
     Raises:
         CodecfakeError: If the cache does not know one of the trials.
     """
 
-    def __init__(self, trials: TrialList, cache: FeatureCache) -> None:
+    def __init__(self, trials: TrialList, cache: FeatureCache, clock: StageClock | None = None) -> None:
         self.trials = trials
-        self._cache = cache
+        self._cache, self._clock = cache, clock or StageClock()
         absent = next((path for path in trials.relative_paths if path not in cache.rows), None)
         if absent is not None:
             raise CodecfakeError(f"{cache.folder} has no features of {absent} ({trials.name})")
@@ -102,7 +105,7 @@ class CachedFeatures:
             batch_size: Trials per batch; the last batch may be smaller.
 
         Returns:
-            Batches in order, with features (B, 1, H, W), float32, in place of waves.
+            Batches in order, with features (B, 1, H, W), float16, in place of waves.
         """
         return self.read(order[first : first + batch_size] for first in range(0, len(order), batch_size))
 
@@ -115,34 +118,30 @@ class CachedFeatures:
         Yields:
             One batch for each. A batch whose files are all unreadable has B = 0.
         """
-        pool = ThreadPoolExecutor(max_workers=BATCHES_AHEAD, thread_name_prefix="features")
-        pending: deque[Future] = deque()
-        try:
-            for part in parts:
-                pending.append(pool.submit(self._batch, [int(position) for position in part]))
-                if len(pending) > BATCHES_AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for positions, rows, problems in read_ahead(parts, self._empty_rows, self._read):
+            readable = [place for place, problem in enumerate(problems) if problem is None]
+            features = rows if len(readable) == len(positions) else rows[readable]
+            yield Batch(
+                positions=[positions[place] for place in readable],
+                waves=None,
+                unreadable=[problem for problem in problems if problem is not None],
+                features=features.unsqueeze(1),
+            )
 
-    def _batch(self, positions: Sequence[int]) -> Batch:
+    def _read(self, position: int, features: "torch.Tensor") -> Unreadable | None:
+        """The features of one trial; why there are none, if so."""
+        path = self.trials.relative_paths[position]
+        reason = self._cache.reasons.get(path)
+        if reason is not None:
+            return Unreadable(self.trials.files[position], Reason(reason[0]), reason[1])
+        with self._clock.measure("read"):
+            self._cache.read_into(self._cache.rows[path], features.numpy())
+        return None
+
+    def _empty_rows(self, count: int) -> "torch.Tensor":
         import torch
 
-        readable, unreadable = [], []
-        for position in positions:
-            reason = self._cache.reasons.get(self.trials.relative_paths[position])
-            if reason is None:
-                readable.append(position)
-            else:
-                unreadable.append(Unreadable(self.trials.files[position], Reason(reason[0]), reason[1]))
-        features = torch.empty(len(readable), 1, *self._cache.shape)
-        for place, position in enumerate(readable):
-            row = self._cache.rows[self.trials.relative_paths[position]]
-            # A copy of its own, because the mapped file is read-only and torch warns of that.
-            features[place, 0] = torch.from_numpy(np.array(self._cache.read(row)))
-        return Batch(positions=readable, waves=None, unreadable=unreadable, features=features)
+        return torch.empty(count, *self._cache.shape, dtype=torch.float16)
 
 
 def open_features(folder: Path, front_end: Mapping[str, Any], trials: SplitTrials) -> FeatureCache:

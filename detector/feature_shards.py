@@ -8,9 +8,12 @@ unreadable.tsv              all of them, once the cache is complete
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE
 from codecfake.detector.front_ends import WEIGHTS_SHA256
@@ -35,6 +38,44 @@ def reasons_path(folder: Path, shard: int) -> Path:
     return shard_path(folder, shard).with_suffix(".json")
 
 
+class ShardReader:
+    """Reads rows of one shard; threads may share it.
+
+    One request to the disk per row, into memory that is there already; a disk that fails gives an error, where a
+    mapping of the file would end the process.
+
+    Args:
+        path: The published file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        np.lib.format.read_magic(self._file)
+        (self._rows, *shape), _, dtype = np.lib.format.read_array_header_1_0(self._file)
+        self._row_bytes = int(np.prod(shape)) * dtype.itemsize
+        self._start = self._file.tell()
+
+    def read_into(self, place: int, row: np.ndarray) -> None:
+        """Read one row.
+
+        Args:
+            place: Of the row in the shard.
+            row: Where it goes, shape (H, W), float16, contiguous.
+
+        Raises:
+            CodecfakeError: If the file is shorter than its header says.
+        """
+        if row.nbytes != self._row_bytes or not 0 <= place < self._rows:
+            raise ValueError(f"no row {place} of {row.nbytes} bytes in {self._rows} of {self._row_bytes}")
+        if os.preadv(self._file.fileno(), [row], self._start + place * self._row_bytes) != self._row_bytes:
+            path = Path(self._file.name)
+            raise CodecfakeError(
+                f"{path} is shorter than it says itself",
+                cause="the file is damaged",
+                next_step=f"remove it, and run the same codecfake features command again: rm {path}",
+            )
+
+
 def shard_count(files: int) -> int:
     """Number of shards that hold so many utterances."""
     return -(-files // UTTERANCES_PER_SHARD)
@@ -54,8 +95,6 @@ def cached_trials(trials: SplitTrials) -> TrialList:
     parts = [trials.train, trials.dev, *trials.conditions.values()]
     if len({part.root for part in parts}) > 1:
         raise CodecfakeError(f"{trials.name}: its parts lie in several folders; cache them one by one")
-    import numpy as np
-
     labels = {
         path: label for part in parts for path, label in zip(part.relative_paths, part.labels, strict=True)
     }

@@ -1,20 +1,18 @@
-"""Compute the features of a whole split once and keep them: sharded, 16-bit, and resumable.
-
-Shape legend: B batch, H features, W frames.
-"""
+"""Compute the features of a whole split once and keep them: sharded, 16-bit, and resumable."""
 
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from codecfake.detector.feature_computing import compute_shards
 from codecfake.detector.feature_shards import (
     CACHE_FILE,
     FILES_FILE,
@@ -25,19 +23,14 @@ from codecfake.detector.feature_shards import (
     missing_shards,
     read_cache_description,
     read_reasons,
-    reasons_path,
     refuse_difference,
     shard_count,
-    shard_path,
 )
 from codecfake.detector.front_ends import WEIGHTS_SHA256, build_front_end, front_end_warning
-from codecfake.detector.loading import Batch, CropLoader
 from codecfake.detector.trials import SplitTrials
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text, published
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.locks import sole_holder
-
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -106,17 +99,16 @@ def _write(
     if found := shard_count(len(everything)) - len(missing):
         report(f"{found} shards are there already, {len(missing)} are left")
 
-    loader, computed, started = CropLoader(everything, keep=False), 0, time.perf_counter()
-    for number, shard in enumerate(missing, start=1):
-        first = shard * UTTERANCES_PER_SHARD
-        rows = range(first, min(first + UTTERANCES_PER_SHARD, len(everything)))
-        _write_shard(folder, shard, rows, loader, network, device)
-        computed += len(rows)
-        speed = computed / (time.perf_counter() - started)
-        left = timedelta(seconds=round((len(missing) - number) * UTTERANCES_PER_SHARD / speed))
-        report(
-            f"shard {number}/{len(missing)}  {computed:,} utterances  {speed:.1f} utterances/s  ETA {left}"
-        )
+    computed, started = 0, time.perf_counter()
+    shards = compute_shards(folder, everything, missing, network, torch.device(device))
+    with closing(shards):
+        for number, rows in enumerate(shards, start=1):
+            computed += rows
+            speed = computed / (time.perf_counter() - started)
+            left = timedelta(seconds=round((len(missing) - number) * UTTERANCES_PER_SHARD / speed))
+            report(
+                f"shard {number}/{len(missing)}  {computed:,} utterances  {speed:.1f} utterances/s  ETA {left}"
+            )
     reasons = read_reasons(folder, range(shard_count(len(everything))))
     lines = ["filename\treason\tmessage", *("\t".join((path, *reason)) for path, reason in reasons.items())]
     publish_text(folder / UNREADABLE_FILE, "\n".join(lines) + "\n")
@@ -141,39 +133,6 @@ def _open_folder(
         return
     publish_json(folder / FILES_FILE, paths)
     publish_json(folder / CACHE_FILE, wanted)
-
-
-def _write_shard(
-    folder: Path, shard: int, rows: range, loader: CropLoader, network: nn.Module, device: str | torch.device
-) -> None:
-    unreadable = []
-    with published(shard_path(folder, shard)) as temporary:
-        shape = (len(rows), *network.output_shape)
-        features = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-        for batch in loader.batches(rows, BATCH_SIZE):
-            unreadable += [[bad.file, bad.reason, _one_line(bad.message)] for bad in batch.unreadable]
-            if batch.positions:
-                places = [position - rows.start for position in batch.positions]
-                features[places] = _half(network(batch.waves.to(device)), batch, loader)
-        features.flush()
-        publish_json(reasons_path(folder, shard), unreadable)
-
-
-def _half(features: torch.Tensor, batch: Batch, loader: CropLoader) -> np.ndarray:
-    """Round features (B, 1, H, W) to 16 bits, shape (B, H, W)."""
-    rounded = features[:, 0].half()
-    fits = torch.isfinite(rounded).flatten(1).all(dim=1).tolist()
-    if not all(fits):
-        raise CodecfakeError(
-            f"{loader.trials.files[batch.positions[fits.index(False)]]}: its features do not fit 16-bit floats",
-            cause="an abnormal recording, or weights that are damaged",
-            next_step="compute features on the fly: train without --features",
-        )
-    return rounded.cpu().numpy()
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
 
 
 def _require_space(folder: Path, needed_bytes: int) -> None:

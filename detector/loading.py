@@ -1,42 +1,29 @@
-"""Read the windows that detectors look at: decode, mono, 16 kHz, crop, in threads ahead of the network.
+"""Read the windows that detectors look at, in batches, in threads ahead of the network.
 
-Threads and not processes: libsndfile releases the interpreter lock, and the decoded waves can be kept.
+Threads and not processes: libsndfile releases the interpreter lock, every window is decoded into the memory of its
+batch, and decoded waves can be kept.
 """
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codecfake.codec_adapters.resampling import resample, to_mono
-from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE, crop_or_tile
+from codecfake.detector.crop_reading import UnreadableAudioError, read_crop, read_crop_into
+from codecfake.detector.crops import CROP_SAMPLES
+from codecfake.detector.read_ahead import read_ahead
 from codecfake.detector.trials import TrialList
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.stage_clock import StageClock
 
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["Batch", "CropLoader", "Unreadable", "UnreadableAudioError", "read_crop"]
+
 KEPT_BYTES = 1 << 30
 """Memory one loader may fill with decoded waves: 4,155 utterances, enough for small runs."""
-
-MARGIN_SECONDS = 0.25
-"""Read beyond the window before resampling, so that the filter's edge lies outside of it."""
-
-BATCHES_AHEAD = 3
-
-
-class UnreadableAudioError(Exception):
-    """A file that gives no wave, with its reason code."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -58,42 +45,7 @@ class Batch:
     """Shape (B, T), float32; absent where features were read instead."""
     unreadable: list[Unreadable]
     features: "torch.Tensor | None" = None
-    """Of the front end, shape (B, 1, H, W), where they come from a cache."""
-
-
-def read_crop(path: Path) -> np.ndarray:
-    """Read the window of one file.
-
-    Args:
-        path: Any audio file libsndfile decodes, at any sampling rate, with any number of channels.
-
-    Returns:
-        Mono wave at 16 kHz, shape (64600,), float32.
-
-    Raises:
-        UnreadableAudioError: If the file is missing, undecodable, empty or not finite.
-    """
-    import soundfile
-
-    if not path.exists():
-        raise UnreadableAudioError(Reason.MISSING, "no such file")
-    if not path.is_file():
-        raise UnreadableAudioError(Reason.NOT_A_FILE, "not a regular file")
-    try:
-        with soundfile.SoundFile(path) as audio:
-            rate = audio.samplerate
-            frames = int((CROP_SAMPLES / SAMPLE_RATE + MARGIN_SECONDS) * rate)
-            wave = audio.read(frames, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise UnreadableAudioError(Reason.UNREADABLE, str(error)) from error
-    wave = to_mono(wave)
-    if not np.isfinite(wave).all():
-        raise UnreadableAudioError(Reason.NON_FINITE, "holds NaN or infinite samples")
-    if rate != SAMPLE_RATE and wave.size:
-        wave = resample(wave, rate, SAMPLE_RATE)
-    if not wave.size:
-        raise UnreadableAudioError(Reason.EMPTY, "holds no samples")
-    return crop_or_tile(wave)
+    """Of the front end, shape (B, 1, H, W), float16, where they come from a cache."""
 
 
 class CropLoader:
@@ -102,10 +54,12 @@ class CropLoader:
     Args:
         trials: The trials to read.
         keep: Whether to keep the waves, for a list that is read again and again.
+        clock: Takes the time of ``read`` and ``resample``, over all threads.
     """
 
-    def __init__(self, trials: TrialList, *, keep: bool) -> None:
+    def __init__(self, trials: TrialList, *, keep: bool, clock: StageClock | None = None) -> None:
         self.trials = trials
+        self._clock = clock
         self._kept: dict[int, np.ndarray] = {}
         self._capacity = KEPT_BYTES // (4 * CROP_SAMPLES) if keep else 0
 
@@ -130,41 +84,31 @@ class CropLoader:
         Yields:
             One batch for each. A batch whose files are all unreadable has B = 0.
         """
-        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="audio")
-        pending: deque[tuple[list[int], list[Future]]] = deque()
-        try:
-            for part in parts:
-                positions = [int(position) for position in part]
-                pending.append((positions, [pool.submit(self._read, position) for position in positions]))
-                if len(pending) > BATCHES_AHEAD:
-                    yield self._collect(*pending.popleft())
-            while pending:
-                yield self._collect(*pending.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for positions, windows, problems in read_ahead(parts, _empty_windows, self._read):
+            readable = [place for place, problem in enumerate(problems) if problem is None]
+            yield Batch(
+                positions=[positions[place] for place in readable],
+                waves=windows if len(readable) == len(positions) else windows[readable],
+                unreadable=[problem for problem in problems if problem is not None],
+            )
 
-    def _read(self, position: int) -> np.ndarray | Unreadable:
-        """One window, from memory when it is there."""
+    def _read(self, position: int, window: "torch.Tensor") -> Unreadable | None:
+        """One window, from memory when it is there; what prevents it, if something does."""
+        target = window.numpy()
         kept = self._kept.get(position)
         if kept is not None:
-            return kept
+            target[:] = kept
+            return None
         try:
-            wave = read_crop(self.trials.path(position))
+            read_crop_into(self.trials.path(position), target, self._clock)
         except UnreadableAudioError as error:
             return Unreadable(self.trials.files[position], error.reason, error.message)
         if len(self._kept) < self._capacity:
-            self._kept[position] = wave
-        return wave
+            self._kept[position] = target.copy()
+        return None
 
-    @staticmethod
-    def _collect(positions: list[int], reads: list[Future]) -> Batch:
-        """Wait for the reads of one batch and stack them."""
-        import torch
 
-        results = [read.result() for read in reads]
-        waves = [result for result in results if not isinstance(result, Unreadable)]
-        return Batch(
-            positions=[p for p, r in zip(positions, results, strict=True) if not isinstance(r, Unreadable)],
-            waves=torch.from_numpy(np.stack(waves)) if waves else torch.empty(0, CROP_SAMPLES),
-            unreadable=[result for result in results if isinstance(result, Unreadable)],
-        )
+def _empty_windows(count: int) -> "torch.Tensor":
+    import torch
+
+    return torch.empty(count, CROP_SAMPLES)

@@ -1,7 +1,7 @@
 """Score a dataset with a detector; what is scored already is not scored again."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codecfake.detector.loading import CropLoader, Unreadable
+from codecfake.detector.loading import Batch, CropLoader, Unreadable
 from codecfake.detector.model import Detector, detection_scores, load_detector
 from codecfake.detector.score_board import ScoreBoard
 from codecfake.detector.score_files import (
@@ -23,6 +23,7 @@ from codecfake.detector.score_files import (
 from codecfake.detector.score_journal import ScoreJournal
 from codecfake.detector.score_provenance import start_scores
 from codecfake.detector.scored_data import default_scores_dir, find_trials, remarks
+from codecfake.detector.staging import fetched, staged, upload
 from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
@@ -104,7 +105,7 @@ def score(
         reused = board.scored()
         for part in parts:
             before = board.scored()
-            _score_part(detector, part, board, journal, device, batch_size, report)
+            _score_part(detector, part, board, journal, torch.device(device), batch_size, report)
             scores = board.scores_of(part)
             if len(scores) != counts[part.name] or not score_path(scores_dir, part.name).is_file():
                 publish_scores(scores_dir, part.name, scores)
@@ -145,35 +146,42 @@ def _score_part(
     part: TrialList,
     board: ScoreBoard,
     journal: ScoreJournal,
-    device: str | torch.device,
+    device: torch.device,
     batch_size: int,
     report: Callable[[str], None],
 ) -> None:
     """Score what is left of one list, batch by batch into the journal."""
     positions = board.left(part)
     unreadable: list[Unreadable] = []
-    done = finite = 0
+    finite = 0
     started = reported = time.perf_counter()
-    for batch in CropLoader(part, keep=False).batches(positions, batch_size):
-        unreadable += batch.unreadable
-        done += len(batch.unreadable)
-        if not batch.positions:
-            continue
-        values = detection_scores(detector(batch.waves.to(device))).numpy()
+    batches = _readable(CropLoader(part, keep=False).batches(positions, batch_size), unreadable)
+    inputs = staged(batches, lambda batch: detector.features(upload(batch.waves, device)), device)
+    for batch, logits in fetched((batch, detector.network(features)) for batch, features in inputs):
+        values = detection_scores(logits).numpy()
         places = np.asarray(batch.positions)
         good = np.isfinite(values)
         unreadable += [_not_finite(part.files[place]) for place in places[~good]]
-        done, finite = done + len(values), finite + int(good.sum())
+        finite += int(good.sum())
         if not finite and len(unreadable) >= GIVE_UP_AFTER and unreadable[-1].reason is Reason.NON_FINITE:
             raise CodecfakeError(f"{part.name}: the detector gives scores that are not finite")
         board.record(part, places[good], values[good])
         journal.append([part.files[place] for place in places[good]], values[good].tolist())
         now = time.perf_counter()
         if now - reported > REPORT_SECONDS:
+            done = finite + len(unreadable)
             reported, speed = now, done / (now - started)
             left = timedelta(seconds=round((len(positions) - done) / speed))
             report(f"{part.name}: {done}/{len(positions)} files, {speed:.1f} utterances/s, {left} left")
     board.record_failures(unreadable)
+
+
+def _readable(batches: Iterable[Batch], unreadable: list[Unreadable]) -> Iterator[Batch]:
+    """The batches that hold anything to score; what cannot be read is noted."""
+    for batch in batches:
+        unreadable += batch.unreadable
+        if batch.positions:
+            yield batch
 
 
 def _not_finite(file: str) -> Unreadable:

@@ -8,9 +8,9 @@ import numpy as np
 
 from codecfake.codec_adapters.base import SourceWave
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.stage_clock import StageClock
 from codecfake.pipeline.audio import decode
 from codecfake.pipeline.shards import SourceRow
-from codecfake.pipeline.stage_clock import StageClock
 
 
 class Quarantined(Exception):
@@ -50,9 +50,9 @@ class BlockSources:
         known = self._kept.get(source["utterance_id"])
         if known is None:
             try:
-                with clock.stage("read"):
+                with clock.measure("read"):
                     wave, rate = read_source(self._roots[source["corpus"]], source)
-                with clock.stage("resample"):
+                with clock.measure("resample"):
                     known = SourceWave.at_rate(wave, rate, self._rate or rate)
             except Quarantined as problem:
                 known = problem

@@ -9,6 +9,7 @@ from threading import Lock
 
 from codecfake.codec_adapters import CodecAdapter
 from codecfake.codec_adapters.base import PreparedWave
+from codecfake.manifests.stage_clock import StageClock
 from codecfake.pipeline.block_sources import BlockSources, Quarantined
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.devices import Device
@@ -16,7 +17,6 @@ from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.precision import settle_precision
 from codecfake.pipeline.resynthesis import Resynthesis
 from codecfake.pipeline.shards import CODECS_PER_BLOCK, SourceRow
-from codecfake.pipeline.stage_clock import StageClock
 from codecfake.pipeline.weights import Checkpoint, load_codec
 
 PROBES = 16

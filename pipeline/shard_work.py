@@ -18,6 +18,7 @@ from codecfake.codec_adapters.resampling import Wave
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import REAL
+from codecfake.manifests.stage_clock import StageClock
 from codecfake.pipeline.audio import encode_wav, to_pcm16
 from codecfake.pipeline.block_sources import BlockSources, Quarantined
 from codecfake.pipeline.device_pcm import Pcm16
@@ -25,7 +26,6 @@ from codecfake.pipeline.memory_errors import is_out_of_memory
 from codecfake.pipeline.provenance import now
 from codecfake.pipeline.shard_store import AUDIO, RETRY_PREFIX, shard_path
 from codecfake.pipeline.shards import Shard, SourceRow
-from codecfake.pipeline.stage_clock import StageClock
 
 if TYPE_CHECKING:
     from codecfake.pipeline.resynthesis import Resynthesis
@@ -76,7 +76,7 @@ class ShardWork:
         record = {
             "source_seconds": round(shard.seconds, 3),
             "wall_seconds": round(time.monotonic() - self._began, 3),
-            "stage_seconds": self._clock.seconds(),
+            "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self._clock.seconds.items()},
             "device": resynthesis.device.name,
             "batch_seconds": self._limit and self._limit.seconds,
             "halved_batches": len(self._halved),
@@ -160,9 +160,9 @@ class ShardWork:
     ) -> dict[str, Any]:
         rate = self._output_rate or source["sample_rate"]
         if self._adapter and not isinstance(outcome, Pcm16):
-            with self._clock.stage("resample"):
+            with self._clock.measure("resample"):
                 outcome = self._adapter.finish(outcome, wave, rate)
-        with self._clock.stage("write"):
+        with self._clock.measure("write"):
             pcm = outcome if isinstance(outcome, Pcm16) else _rounded(outcome)
             if not pcm.is_finite:
                 raise Quarantined(

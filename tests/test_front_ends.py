@@ -1,4 +1,4 @@
-"""The self-supervised front ends: bit for bit the full network's hidden state, and weights that are what they say."""
+"""The self-supervised front ends: the full network's hidden state, and weights that are what they say."""
 
 import hashlib
 import json
@@ -13,8 +13,14 @@ import transformers
 from file_server import serving_hub
 from safetensors.torch import save_file
 
-from codecfake.detector.front_ends import build_front_end, describe_front_end, front_end_warning
+from codecfake.detector.front_ends import (
+    build_front_end,
+    describe_front_end,
+    front_end_warning,
+    self_supervised,
+)
 from codecfake.detector.front_ends.checkpoints import find_weights
+from codecfake.detector.front_ends.cpu_kernels import use_cpu_kernels
 from codecfake.detector.front_ends.encoders import ENCODERS, LAYER, Encoder
 from codecfake.detector.front_ends.self_supervised import (
     SelfSupervisedFrontEnd,
@@ -79,10 +85,15 @@ def waves(count: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
 @pytest.mark.parametrize("name", NAMES)
-def test_five_layers_give_the_hidden_state_of_the_full_network(name: str, file: str, tmp_path: Path) -> None:
+def test_five_layers_give_the_hidden_state_of_the_full_network(
+    name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = small(name)
     full = official_file(encoder, tmp_path, file)
-    front_end = build_self_supervised(encoder, str(tmp_path), "cpu", None)
+    quick = build_self_supervised(encoder, str(tmp_path), "cpu", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(self_supervised, "use_cpu_kernels", lambda _network: None)
+        front_end = build_self_supervised(encoder, str(tmp_path), "cpu", None)
     assert len(front_end.encoder.encoder.layers) == 5
     for count in (1, 2, 6):  # six go through in two parts
         batch = waves(count)
@@ -92,7 +103,9 @@ def test_five_layers_give_the_hidden_state_of_the_full_network(name: str, file: 
         assert features.shape == (count, 1, 32, 201)
         assert torch.equal(features[:, 0], states[5].transpose(1, 2))
         assert not torch.equal(states[5], states[4]) and len(states) == 8
-    assert front_end.weights_sha256 == hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+        assert (quick(batch) - features).abs().max() < 2e-5 * features.std()
+    digest = hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+    assert front_end.weights_sha256 == quick.weights_sha256 == digest
 
 
 @pytest.mark.slow
@@ -115,6 +128,9 @@ def test_so_do_they_at_the_published_size(name: str) -> None:
     features = front_end(batch)
     assert features.shape == (2, 1, *front_end.output_shape)
     assert torch.equal(features[:, 0], states[5].transpose(1, 2))
+    use_cpu_kernels(network)
+    quick = front_end(batch)
+    assert (quick - features).abs().max() < 2e-5 * features.std()
 
 
 def test_waves_are_normalised_as_the_feature_extractor_does_it() -> None:

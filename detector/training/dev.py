@@ -63,9 +63,11 @@ def dev_logits(
     batches = [np.arange(first, min(first + batch_size, count)) for first in range(0, count, batch_size)]
     parts = [share(batch, processes.rank, processes.count) for batch in batches]
     parts = [part for part in parts if len(part)]
+    found = [step.network(step.features(batch)) for batch in step.prepared(sources.read(parts))]
     logits = torch.zeros(count, len(Label), dtype=torch.float64, device=processes.device)
-    for part, batch in zip(parts, sources.read(parts), strict=True):
-        logits[torch.from_numpy(part)] = step.network(step.features(batch)).double()
+    if parts:
+        places = torch.from_numpy(np.concatenate(parts)).to(processes.device)
+        logits[places] = torch.cat(found).double()
     sum_over_processes(logits)
     return logits.cpu()
 

@@ -34,7 +34,7 @@ class LabelledBatch:
     waves: torch.Tensor | None
     """Shape (B, T)."""
     features: torch.Tensor | None
-    """Shape (B, 1, H, W)."""
+    """Shape (B, 1, H, W); float16 where they were read from a cache."""
 
 
 class JoinedSources:
@@ -102,7 +102,7 @@ class JoinedSources:
 
 def _cat(tensors: list[torch.Tensor | None]) -> torch.Tensor | None:
     there = [tensor for tensor in tensors if tensor is not None]
-    return torch.cat(there) if there else None
+    return there[0] if len(there) == 1 else (torch.cat(there) if there else None)
 
 
 def open_domains(data: Sequence[Path], split: str | None) -> list[SplitTrials]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from codecfake.codec_adapters.host_memory import keep_freed_memory
 from codecfake.codec_adapters.training.processes import share_first
 from codecfake.detector.front_ends import build_front_end
 from codecfake.detector.model import build_network, publish_detector
@@ -73,6 +74,7 @@ class TrainingRun:
     ) -> None:
         self._data, self._folder, self._config, self._processes = data, folder, config, processes
         self._plan = make_plan(data.train.sizes, config, processes.count)
+        keep_freed_memory()
         torch.manual_seed(config.seed)
         network = build_network(description).to(processes.device)
         front_end = None
@@ -114,7 +116,8 @@ class TrainingRun:
             batches = [self._plan.batch(self._epoch, step) for step in range(self._next, len(self._plan))]
             mine = [share(batch, self._processes.rank, self._processes.count) for batch in batches]
             began = time.monotonic()
-            for whole, batch in zip(batches, self._data.train.read(mine), strict=True):
+            prepared = self._step.prepared(self._data.train.read(mine))
+            for whole, batch in zip(batches, prepared, strict=True):
                 arrived = time.monotonic()
                 loss, weight = self._take(batch, whole)
                 self._next += 1

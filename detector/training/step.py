@@ -3,7 +3,9 @@
 Shape legend: B batch (of this process), T samples, H and W height and width of the features.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from codecfake.codec_adapters.training.processes import average_gradients, sum_over_processes
+from codecfake.detector.staging import staged, upload
 from codecfake.detector.training.config import TrainConfig
 from codecfake.detector.training.domains import LabelledBatch
 from codecfake.detector.training.processes import Processes
@@ -58,12 +61,23 @@ class TrainingStep:
             )
         self.class_weights = class_weights(config, processes.device)
 
+    def prepared(self, batches: Iterable[LabelledBatch]) -> Iterator[LabelledBatch]:
+        """Give batches on; on a GPU with their features there, computed while the step before is taken."""
+        if self._processes.device.type != "cuda":
+            yield from batches
+            return
+        for batch, features in staged(batches, self.features, self._processes.device):
+            yield replace(batch, waves=None, features=features)
+
     def features(self, batch: LabelledBatch) -> torch.Tensor:
-        """Features (B, 1, H, W) on the device: those that were read, or those of the front end."""
+        """Features (B, 1, H, W) on the device, no longer in 16 bits: those that were read, or of the front end."""
         if batch.features is not None:
-            return batch.features.to(self._processes.device, non_blocking=True)
+            features = batch.features
+            if features.device.type != self._processes.device.type:
+                features = upload(features, self._processes.device)
+            return features.float() if features.dtype == torch.float16 else features
         with torch.no_grad():
-            return self.front_end(batch.waves.to(self._processes.device, non_blocking=True))
+            return self.front_end(upload(batch.waves, self._processes.device))
 
     def __call__(self, batch: LabelledBatch, epoch: int, step: int) -> tuple[float, float]:
         """Take a step.
@@ -83,19 +97,24 @@ class TrainingStep:
         labels = batch.labels.to(self._processes.device, non_blocking=True)
         weight = self.class_weights[labels].sum()
         sum_over_processes(weight)
-        loss = self.optimizer.step(self._closure(features, labels, weight, epoch, step))
-        return loss.item(), weight.item()
+        passes: list[tuple[float, float]] = []
+        self.optimizer.step(self._closure(features, labels, weight, epoch, step, passes))
+        return passes[0]
 
     def _closure(
-        self, features: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, epoch: int, step: int
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        weight: torch.Tensor,
+        epoch: int,
+        step: int,
+        passes: list[tuple[float, float]],
     ) -> Callable[[], torch.Tensor]:
-        passes = 0
+        """The closure of the optimiser; loss and weight of each of its calls are appended to ``passes``."""
 
         def closure() -> torch.Tensor:
-            nonlocal passes
             key = [self._config.seed, epoch, step, self._processes.rank]
-            key.append(passes if self._config.is_original else 0)
-            passes += 1
+            key.append(len(passes) if self._config.is_original else 0)
             torch.manual_seed(
                 int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
             )
@@ -103,8 +122,10 @@ class TrainingStep:
             mine = cross_entropy(logits, labels, self.class_weights, reduction="sum") / weight
             loss = mine.detach().clone()
             sum_over_processes(loss)
-            if not torch.isfinite(loss):
-                raise NonFiniteLoss(loss.item())
+            # The one moment in which the host waits for a GPU.
+            passes.append(tuple(torch.stack([loss, weight]).tolist()))
+            if not math.isfinite(passes[-1][0]):
+                raise NonFiniteLoss(passes[-1][0])
             self.network.zero_grad(set_to_none=True)
             # The gradients are averaged, while the losses of the processes are parts of a sum.
             (mine * self._processes.count).backward()

@@ -1,0 +1,1 @@
+"""How fast features are computed and detectors are trained on this machine, and what limits them."""
