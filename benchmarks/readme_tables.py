@@ -24,6 +24,7 @@ TABLES = {
     "io": bench_tables.IO,
     "features": bench_tables.FEATURES,
     "train": bench_tables.TRAINING,
+    "small": bench_tables.SMALL_FILES,
 }
 """By what the names of the files begin with."""
 

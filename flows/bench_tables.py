@@ -142,3 +142,15 @@ what processes made comes back to who asked. Write: round, encode, hash, write, 
 shard. The last two rows are the whole pipeline with a codec that gives back what it gets, and with a sink that keeps
 nothing.""",
 )
+SMALL_FILES = BenchTable(
+    "The cost of a file",
+    (
+        (
+            Column("step", "step"),
+            Column("10,000 files", "10000.cpu_microseconds", "{:.0f}"),
+            Column("100,000 files", "100000.cpu_microseconds", "{:.0f}"),
+            Column("1,058,216 files", "1058216.cpu_microseconds", "{:.0f}"),
+        ),
+    ),
+    "Microseconds of CPU per file.",
+)
