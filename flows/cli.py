@@ -21,6 +21,7 @@ from codecfake.flows.commands import (
     detector_scoring,
     detector_training,
     evaluation,
+    pools,
     run,
 )
 
@@ -72,6 +73,14 @@ COMMANDS = (
         detector_import.import_detector,
         "codecfake detector import anti-spoofing_feat_model.pt --out codec-w2v2-aasist",
     ),
+    (
+        app,
+        "server",
+        pools.server,
+        "codecfake server --database postgresql+asyncpg://USER:PASSWORD@HOST/prefect",
+    ),
+    (app, "deploy", pools.deploy, "codecfake deploy --pool gpu"),
+    (app, "worker", pools.worker, "codecfake worker --pool gpu --gpus 0,1"),
     (bench_app, "resynthesis", bench.resynthesis, "codecfake bench resynthesis --codecs F04 --device cpu"),
     (bench_app, "features", bench.features, "codecfake bench features --models w2v2-aasist"),
     (bench_app, "train", bench.train, "codecfake bench train --models mel-lcnn"),

@@ -10,10 +10,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from codecfake.detector.evaluation import Evaluation, evaluate
 from codecfake.detector.scoring import score
 from codecfake.detector.training import TrainResult
+from codecfake.flows.artifacts import ShownProgress, show_evaluation, shown_status
 from codecfake.flows.running import Training
 from codecfake.flows.shard_tasks import run_as_tasks
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline.build import BuildReport, build
+from codecfake.pipeline.build import BuildReport, RunBlocks, build
 from codecfake.pipeline.config import make_config, saved_config
 from codecfake.pipeline.devices import find_device, find_devices
 from codecfake.pipeline.monitor import current_monitor
@@ -24,16 +25,28 @@ _block_runner = ThreadPoolTaskRunner(max_workers=BLOCKS_PER_DEVICE * len(find_de
 
 
 @flow(name="build", flow_run_name="build {settings[out]}", task_runner=_block_runner)
-def build_flow(settings: dict[str, Any]) -> BuildReport:
-    """Build or finish a run folder; ``settings`` are those of `RunConfig`."""
-    return build(make_config(settings), current_monitor(), run_as_tasks)
+def build_flow(settings: dict[str, Any], pool: str | None = None) -> BuildReport:
+    """Build or finish a run folder here, or on the workers of a pool; ``settings`` are those of `RunConfig`."""
+    config = make_config(settings)
+    with shown_status(config.out):
+        return build(config, ShownProgress(current_monitor()), _run_blocks(pool))
 
 
 @flow(name="retry", flow_run_name="retry {run_dir}", task_runner=_block_runner)
-def retry_flow(run_dir: str, reason: str | None = None) -> RetryReport:
+def retry_flow(run_dir: str, reason: str | None = None, pool: str | None = None) -> RetryReport:
     """Redo what is quarantined or damaged in a run folder."""
     wanted = Reason(reason) if reason else None
-    return retry(saved_config(Path(run_dir)), wanted, current_monitor(), run_as_tasks)
+    with shown_status(Path(run_dir)):
+        monitor = ShownProgress(current_monitor())
+        return retry(saved_config(Path(run_dir)), wanted, monitor, _run_blocks(pool))
+
+
+def _run_blocks(pool: str | None) -> RunBlocks:
+    if pool is None:
+        return run_as_tasks
+    from codecfake.flows.pools.fan_out import run_on_pool
+
+    return run_on_pool(pool)
 
 
 @flow(name="train", flow_run_name="train {training[out]}")
@@ -46,7 +59,9 @@ def train_flow(training: dict[str, Any]) -> TrainResult:
 def evaluate_flow(run_dir: str, detector_dir: str, device: str = "auto") -> Evaluation:
     """Score every condition with a trained detector and compute its error rates."""
     score_task(run_dir, detector_dir, device)
-    return evaluate(Path(run_dir), Path(detector_dir))
+    evaluation = evaluate(Path(run_dir), Path(detector_dir))
+    show_evaluation(Path(detector_dir))
+    return evaluation
 
 
 @task(name="score", cache_policy=NO_CACHE)

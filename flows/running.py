@@ -43,18 +43,22 @@ def monitored() -> Iterator[ConsoleMonitor]:
         monitor.close()
 
 
-def run_build(config: "RunConfig", *, use_prefect: bool) -> "BuildReport":
-    """Build a run folder, or finish it."""
+def run_build(config: "RunConfig", *, use_prefect: bool, pool: str | None = None) -> "BuildReport":
+    """Build a run folder, or finish it; with a pool, its workers do the resynthesis."""
     from codecfake.pipeline.build import build
     from codecfake.pipeline.local_devices import run_locally
 
     with monitored() as monitor:
         if not use_prefect:
             return build(config, monitor, run_locally)
-        return _run_flow(config.out, lambda flows: flows.build_flow(config.model_dump(mode="json")))
+        return _run_flow(
+            config.out, lambda flows: flows.build_flow(config.model_dump(mode="json"), pool), pool
+        )
 
 
-def run_retry(config: "RunConfig", reason: "Reason | None", *, use_prefect: bool) -> "RetryReport":
+def run_retry(
+    config: "RunConfig", reason: "Reason | None", *, use_prefect: bool, pool: str | None = None
+) -> "RetryReport":
     """Redo what is quarantined or damaged."""
     from codecfake.pipeline.local_devices import run_locally
     from codecfake.pipeline.retrying import retry
@@ -63,7 +67,7 @@ def run_retry(config: "RunConfig", reason: "Reason | None", *, use_prefect: bool
         if not use_prefect:
             return retry(config, reason, monitor, run_locally)
         wanted = str(reason) if reason else None
-        return _run_flow(config.out, lambda flows: flows.retry_flow(str(config.out), wanted))
+        return _run_flow(config.out, lambda flows: flows.retry_flow(str(config.out), wanted, pool), pool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +171,19 @@ def run_scoring(run_dir: Path, detector: str, device: str) -> None:
         score(run_dir, run_dir / "detectors" / detector, find_device(device).name, monitor.say)
 
 
-def _run_flow(run_dir: Path, call: Callable[[Any], Any]) -> Any:
-    """Call a flow with a Prefect server behind it that ends with the call."""
+def _run_flow(run_dir: Path, call: Callable[[Any], Any], pool: str | None = None) -> Any:
+    """Call a flow with a Prefect server behind it that ends with the call; workers of a pool have one already."""
+    import os
+
     import httpx
 
     from codecfake.flows.server import drain, prefect_server
 
+    if pool and not os.environ.get("PREFECT_API_URL"):
+        raise CodecfakeError(
+            f"--on {pool} needs the Prefect server that its workers use",
+            next_step="export PREFECT_API_URL=http://HOST:4200/api (codecfake server starts one)",
+        )
     try:
         with prefect_server(run_dir / ".prefect") as url:
             from codecfake.flows import flows

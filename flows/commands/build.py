@@ -66,14 +66,16 @@ def build(
     microphone: options.Microphone = None,
     limit: options.Limit = None,
     config: options.Config = None,
+    pool: options.Pool = None,
     no_prefect: options.NoPrefect = False,
 ) -> None:
     """Build the dataset into a run folder, or finish a build that was stopped or killed."""
     from codecfake.flows.running import run_build
     from codecfake.flows.summaries import show_build
 
+    options.refuse_pool_without_prefect(pool, no_prefect)
     settings = _settings(context.params)
-    show_build(settings.out, run_build(settings, use_prefect=not no_prefect))
+    show_build(settings.out, run_build(settings, use_prefect=not no_prefect, pool=pool))
 
 
 def reproduce(

@@ -60,6 +60,15 @@ Config = Annotated[
     Path | None, typer.Option(help="YAML or TOML file of settings; options given here override it.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="POOL",
+        help="Let the workers of a work pool do it: codecfake deploy, codecfake worker.",
+        show_default="this machine",
+    ),
+]
 NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same functions in a plain loop.")]
 SplitName = Annotated[
     str | None,
@@ -71,3 +80,9 @@ DetectorName = Annotated[str, typer.Option("--name", help="Name of the detector 
 def given(**options: object) -> dict[str, object]:
     """The options that the user typed."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse_pool_without_prefect(pool: str | None, no_prefect: bool) -> None:
+    """Refuse two options that exclude each other."""
+    if pool and no_prefect:
+        raise typer.BadParameter("workers are reached through Prefect", param_hint="--on with --no-prefect")
