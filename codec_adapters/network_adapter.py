@@ -91,6 +91,12 @@ class NetworkAdapter(CodecAdapter):
         """See the base class."""
         return self.network.decode(self.network.encode(waves, self.card.codebooks))
 
+    def lay_out_for_cpu(self) -> None:
+        """Give the network the layers that a CPU runs fastest; a family adds those that it alone has."""
+        from codecfake.codec_adapters.cpu_layout import lay_out_for_cpu
+
+        lay_out_for_cpu(self.network)
+
     def _spread_codebooks(
         self, network: "nn.Module", waves: "torch.Tensor", generator: "torch.Generator"
     ) -> None:
@@ -106,3 +112,5 @@ class NetworkAdapter(CodecAdapter):
                 f"{self.card.id}: the network does not fit into the memory of {self.device}; "
                 "close what else runs there (nvidia-smi shows it), or --device cpu"
             ) from error
+        if torch.device(self.device).type == "cpu":
+            self.lay_out_for_cpu()

@@ -229,7 +229,7 @@ def test_the_settings_beside_the_weights_give_the_sizes(network: FreqCodec, tmp_
     wave = torch.from_numpy(voice(1, 16_000, 4))[None, : 30 * HOP]
     with torch.inference_mode():
         expected = network.decode(network.encode(wave, 32))
-    assert torch.equal(adapter.reconstruct(wave), expected)
+    assert (adapter.reconstruct(wave) - expected).abs().max() <= 3e-6 * expected.abs().max()
     with pytest.raises(CodecError, match=r"another shape: encoder\.0\.conv\.weight"):
         write_official(tmp_path / "alone", official_tensors(network), settings=None)
         find_codec("F2")().load(tmp_path / "alone")

@@ -154,7 +154,7 @@ def test_codes_and_waves_are_those_of_transformers(pair: tuple[CodecAdapter, nn.
     assert samples < 640 or all(codes[0, codebook].unique().numel() > 3 for codebook in range(4))
     found = adapter.reconstruct(waves)
     assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
+    assert (found - expected).abs().max() <= 3e-6 * expected.abs().max()
 
 
 def test_every_length_comes_back_and_a_batch_is_its_single_runs(pair: tuple[CodecAdapter, nn.Module]):

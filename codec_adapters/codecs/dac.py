@@ -181,6 +181,15 @@ class Dac(NetworkAdapter):
         quantised = self.network.encode(waves[:, None, :]).quantized_representation
         return filled_up(self.network.decode(quantised).audio_values, waves.shape[1])
 
+    def lay_out_for_cpu(self) -> None:
+        """See the base class."""
+        from transformers.models.dac.modeling_dac import Snake1d
+
+        from codecfake.codec_adapters.cpu_layout import lay_out_for_cpu
+        from codecfake.codec_adapters.nn.tiled import TiledSnake
+
+        lay_out_for_cpu(self.network, {Snake1d: TiledSnake})
+
     def _spread_codebooks(
         self, network: "nn.Module", waves: "torch.Tensor", generator: "torch.Generator"
     ) -> None:

@@ -94,6 +94,8 @@ BIT_RATE_VARIANTS = tuple(
 class EnCodec(NetworkAdapter):
     """Causal SEANet with a residual quantiser."""
 
+    cpu_batch = 8
+
     def build(self, sizes: Mapping[str, Any]) -> "nn.Module":
         """See the base class."""
         from codecfake.codec_adapters.nn.seanet import SeanetCodec

@@ -167,6 +167,8 @@ STATED_RATES = tuple(
 class FunCodec(NetworkAdapter):
     """Symmetrically padded SEANet with group norm, over utterances of unit level."""
 
+    cpu_batch = 8
+
     def build(self, sizes: Mapping[str, Any]) -> "nn.Module":
         """See the base class."""
         from codecfake.codec_adapters.nn.seanet import SeanetCodec

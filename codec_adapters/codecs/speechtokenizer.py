@@ -85,6 +85,8 @@ A_OF_THE_FIFTEEN = replace(F02, id="A", name="speechtokenizer-hubert-avg", title
 class SpeechTokenizer(NetworkAdapter):
     """Symmetrically padded SEANet whose encoder has an LSTM in both directions."""
 
+    cpu_batch = 8
+
     def build(self, sizes: Mapping[str, Any]) -> "nn.Module":
         """See the base class."""
         from codecfake.codec_adapters.nn.seanet import SeanetCodec

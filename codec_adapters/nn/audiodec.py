@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from codecfake.codec_adapters.nn.hifigan import CausalConv1d, MultiReceptiveField, ResBlock
+from codecfake.codec_adapters.nn.padding import pad
 from codecfake.codec_adapters.nn.quantization import Encoded, ResidualVectorQuantizer
 
 KERNEL_SIZE = 7
@@ -34,7 +35,7 @@ class CausalUpsampling(nn.ConvTranspose1d):
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """Shape (B, C, S) in, (B, C', S * stride) out; the first step of the input stands before itself."""
         (stride,) = self.stride
-        repeated = functional.pad(signal, (1, 0), mode="replicate")
+        repeated = pad(signal, 1, 0, "replicate")
         return super().forward(repeated)[:, :, stride:-stride]
 
 
@@ -45,11 +46,12 @@ class ResidualUnit(nn.Module):
         super().__init__()
         self.dilated = CausalConv1d(channels, channels, KERNEL_SIZE, dilation=dilation, bias=False)
         self.pointwise = nn.Conv1d(channels, channels, 1, bias=False)
+        self.elu = nn.ELU()
 
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        step = self.dilated(functional.elu(signal))
-        return signal + self.pointwise(functional.elu(step))
+        step = self.dilated(self.elu(signal))
+        return signal + self.pointwise(self.elu(step))
 
 
 class EncoderBlock(nn.Module):

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from codecfake.codec_adapters.nn.padding import pad
+
 DILATIONS = (1, 3, 5)
 
 
@@ -19,7 +21,7 @@ class CausalConv1d(nn.Conv1d):
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """Shape (B, C, T) in, (B, C', T) out."""
         past = (self.kernel_size[0] - 1) * self.dilation[0]
-        return super().forward(functional.pad(signal, (past, 0)))
+        return super().forward(pad(signal, past, 0))
 
 
 class ResBlock(nn.Module):

@@ -10,8 +10,8 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from codecfake.codec_adapters.nn.padding import pad
 from codecfake.codec_adapters.nn.quantization import Encoded, ResidualVectorQuantizer
 
 OUTER_KERNEL_SIZE = 7
@@ -207,6 +207,6 @@ def _reflect(features: torch.Tensor, left: int, right: int) -> torch.Tensor:
         return features
     missing = max(left, right) + 1 - features.shape[-1]
     if missing <= 0:
-        return functional.pad(features, (left, right), mode="reflect")
-    padded = functional.pad(functional.pad(features, (0, missing)), (left, right), mode="reflect")
+        return pad(features, left, right, "reflect")
+    padded = pad(pad(features, 0, missing), left, right, "reflect")
     return padded[..., :-missing]

@@ -77,12 +77,13 @@ class ResidualUnit(nn.Module):
         self.dilated = nn.Conv1d(channels, channels, KERNEL_SIZE, dilation=dilation)
         self.pointwise = nn.Conv1d(channels, channels, 1)
         self.lost = KERNEL_SIZE // 2 * dilation
+        self.elu = nn.ELU(inplace=True)
 
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        step = self.pointwise(functional.elu(self.dilated(signal), inplace=True))
+        step = self.pointwise(self.elu(self.dilated(signal)))
         step += signal[:, :, self.lost : -self.lost]
-        return functional.elu(step, inplace=True)
+        return self.elu(step)
 
 
 def _residual_units(channels: int) -> nn.Sequential:
@@ -96,10 +97,11 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.units = _residual_units(channels)
         self.down = nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride)
+        self.elu = nn.ELU(inplace=True)
 
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """Shape (B, C, S) in, (B, 2C, about S / stride) out."""
-        return functional.elu(self.down(self.units(signal)), inplace=True)
+        return self.elu(self.down(self.units(signal)))
 
 
 class DecoderBlock(nn.Module):
@@ -108,11 +110,12 @@ class DecoderBlock(nn.Module):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose1d(channels, channels // 2, 2 * stride, stride=stride)
+        self.elu = nn.ELU(inplace=True)
         self.units = _residual_units(channels // 2)
 
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """Shape (B, C, S) in, (B, C / 2, about S * stride) out."""
-        return self.units(functional.elu(self.up(signal), inplace=True))
+        return self.units(self.elu(self.up(signal)))
 
 
 class Encoder(nn.Module):
@@ -126,6 +129,7 @@ class Encoder(nn.Module):
         latent_channels = channels * 2 ** len(strides)
         self.edges = Edges.of(strides)
         self.input = nn.Conv1d(1, channels, KERNEL_SIZE)
+        self.elu = nn.ELU(inplace=True)
         self.blocks = nn.Sequential(
             *(EncoderBlock(channels * 2**depth, stride) for depth, stride in enumerate(strides))
         )
@@ -134,7 +138,7 @@ class Encoder(nn.Module):
     def forward(self, waves: torch.Tensor) -> torch.Tensor:
         """See the class."""
         padded = functional.pad(waves, (self.edges.left, self.edges.right))
-        return self.output(self.blocks(functional.elu(self.input(padded), inplace=True)))
+        return self.output(self.blocks(self.elu(self.input(padded))))
 
 
 class Decoder(nn.Module):
@@ -148,6 +152,7 @@ class Decoder(nn.Module):
         latent_channels = channels * 2 ** len(strides)
         self.edges = Edges.of(strides)
         self.input = nn.Conv1d(latent_channels, latent_channels, KERNEL_SIZE)
+        self.elu = nn.ELU(inplace=True)
         self.blocks = nn.Sequential(
             *(
                 DecoderBlock(latent_channels // 2**depth, stride)
@@ -158,7 +163,7 @@ class Decoder(nn.Module):
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        signal = self.blocks(functional.elu(self.input(latents), inplace=True))
+        signal = self.blocks(self.elu(self.input(latents)))
         waves = torch.tanh(self.output(signal))
         return waves[:, :, self.edges.crop :]
 
