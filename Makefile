@@ -7,10 +7,10 @@ DEMO ?= codecfake-demo
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test lint bench
+.PHONY: help demo test test-cluster lint bench
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,8 +21,11 @@ $(READY): pyproject.toml
 demo: $(READY)  ## Rebuild a small dataset from synthetic corpora, train a detector, print its EER table.
 	$(BIN)/codecfake demo --out $(DEMO)
 
-test: $(READY) lint  ## Run the tests.
-	$(BIN)/python -m pytest
+test: $(READY) lint  ## Run the tests, but for those of many machines.
+	$(BIN)/python -m pytest -m "not cluster"
+
+test-cluster: $(READY)  ## Run the tests with a server, a PostgreSQL (Debian's package) and several workers.
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(READY)  ## Check style.
 	$(BIN)/ruff check .

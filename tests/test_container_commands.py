@@ -19,7 +19,7 @@ STOP_SECONDS = 10
 """What Docker waits before it kills a container, unless told otherwise."""
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.skipif(sys.platform != "linux", reason="the images are for Linux"),
     pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL here"),
 ]

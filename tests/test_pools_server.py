@@ -49,7 +49,7 @@ def start_worker(cluster) -> subprocess.Popen:
     return cluster.start("worker", "--pool", "test", "--processes", "1")
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_the_server_keeps_thousands_of_runs_and_listens_here_only(cluster):
     settings = cluster.client.get("admin/settings").json()["server"]
     assert settings["database"]["sqlalchemy"]["pool_size"] == 20
@@ -63,7 +63,7 @@ def test_the_server_keeps_thousands_of_runs_and_listens_here_only(cluster):
     assert re.findall(rf"(\w+):{cluster.port:04X} \w+:0000 0A", listening) == ["0100007F"]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_who_does_not_know_the_secret_is_told_so(cluster):
     environment = cluster.environment | {"PREFECT_API_AUTH_STRING": "lab:guess"}
     ended = subprocess.run(
@@ -73,7 +73,7 @@ def test_who_does_not_know_the_secret_is_told_so(cluster):
     assert "does not let us in" in ended.stderr and "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_deploy_may_be_repeated_and_registers_everything_once(cluster):
     assert cluster.start("deploy", "--pool", "test").wait(60) == 0
     flows = {flow["id"]: flow["name"] for flow in cluster.ask("flows/filter")}
@@ -91,7 +91,7 @@ def test_deploy_may_be_repeated_and_registers_everything_once(cluster):
     assert watch["trigger"]["match_related"]["prefect.resource.id"] == "prefect.tag.codecfake"
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_killed_command_takes_its_worker_and_its_flow_along(cluster):
     command = start_worker(cluster)
     run = cluster.submit()
@@ -101,7 +101,7 @@ def test_a_killed_command_takes_its_worker_and_its_flow_along(cluster):
     wait_for(lambda: not runs(pid) and not runs(child), 20)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_worker_that_dies_is_replaced_and_its_run_closed_at_once(cluster, worker):
     lost = cluster.submit()
     pid = cluster.pid(lost)
@@ -114,7 +114,7 @@ def test_a_worker_that_dies_is_replaced_and_its_run_closed_at_once(cluster, work
     assert children(worker.pid) != [child]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_server_worker_and_run_survive_a_database_that_was_killed(cluster, worker):
     during = cluster.submit(seconds=5)
     cluster.pid(during)
@@ -128,7 +128,7 @@ def test_server_worker_and_run_survive_a_database_that_was_killed(cluster, worke
     assert worker.poll() is None
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_worker_that_is_told_to_stop_leaves_no_process_and_no_open_run(cluster, worker):
     run = cluster.submit()
     pid = cluster.pid(run)
@@ -142,7 +142,7 @@ def test_a_worker_that_is_told_to_stop_leaves_no_process_and_no_open_run(cluster
     assert cluster.state(run) == "CRASHED"
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_worker_that_cannot_start_gives_up_and_says_so(cluster, monkeypatch):
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", SECRET)
     monkeypatch.setenv("PREFECT_API_URL", cluster.url)
