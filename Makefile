@@ -37,6 +37,8 @@ bench: $(READY)  ## Measure again what the README states.
 	$(BIN)/codecfake bench io
 	$(BIN)/codecfake bench features
 	$(BIN)/codecfake bench train
+	$(BIN)/python benchmarks/overlap.py
+	$(BIN)/python benchmarks/small_files.py
 	$(BIN)/python benchmarks/splits_full_scale.py
 	$(BIN)/python benchmarks/prefect_overhead.py
 	$(BIN)/python benchmarks/codecs.py

@@ -173,24 +173,23 @@ def run_scoring(run_dir: Path, detector: str, device: str) -> None:
 
 def _run_flow(run_dir: Path, call: Callable[[Any], Any], pool: str | None = None) -> Any:
     """Call a flow with a Prefect server behind it that ends with the call; workers of a pool have one already."""
-    import os
-
     import httpx
 
     from codecfake.flows.server import drain, prefect_server
 
-    if pool and not os.environ.get("PREFECT_API_URL"):
-        raise CodecfakeError(
-            f"--on {pool} needs the Prefect server that its workers use",
-            next_step="export PREFECT_API_URL=http://HOST:4200/api (codecfake server starts one)",
-        )
+    if pool:
+        from codecfake.flows.pools.settings import use_pool_server
+        from codecfake.flows.pools.versions import check_versions
+
+        check_versions(use_pool_server())
     try:
         with prefect_server(run_dir / ".prefect") as url:
             from codecfake.flows import flows
 
             current_monitor().say(f"Prefect shows this run at {url.removesuffix('/api')}")
             result = call(flows)
-            drain()
+            if not pool:  # its server does not end with this command
+                drain()
             return result
     except httpx.HTTPError as error:
         raise CodecfakeError(

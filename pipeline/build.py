@@ -18,6 +18,7 @@ from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.run_splits import split_run
+from codecfake.pipeline.run_store import adopt_run, share_run
 from codecfake.pipeline.shard_store import drafts, is_published, published_shards, shard_path
 from codecfake.pipeline.shards import Shard, ShardBlock, cut_shards, make_blocks
 from codecfake.pipeline.source import corpus_roots, ensure_source, list_sources
@@ -66,10 +67,14 @@ def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> 
     """What ``build`` does, for a caller that holds the run lock."""
     checkpoints = find_checkpoints(config)
     listings = list_sources(config)
+    if config.store:
+        adopt_run(config.store, config.out)
     guard_run_folder(config.out, make_fingerprint(config, listings, checkpoints))
     save_config(config)
     source = ensure_source(config, listings, monitor)
     remove_drafts(config.out)
+    if config.store:
+        share_run(config.store, config.out, monitor)
 
     shards = plan_shards(source, config.codecs) + retry_shards(config.out)
     done = {(shard.codec, shard.id) for shard in shards if is_published(config.out, shard.codec, shard.id)}

@@ -12,6 +12,7 @@ from codecfake.codec_adapters.presets import PRESETS, preset_codecs
 from codecfake.codec_adapters.registry import find_codec
 from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.object_store import Location, is_url, located
 
 SAVED_AS = "run.yaml"
 
@@ -23,10 +24,12 @@ class RunConfig(BaseModel):
 
     out: Path
     """The run folder."""
-    vctk: Path | None = None
-    """Root of VCTK 0.92 or 0.80."""
-    aishell3: Path | None = None
-    """Root of AISHELL-3."""
+    store: str | None = None
+    """URL of an object store that the run is shared in, such as s3://bucket/run."""
+    vctk: Location | None = None
+    """Root of VCTK 0.92 or 0.80: a folder, or the URL of one in an object store."""
+    aishell3: Location | None = None
+    """Root of AISHELL-3, likewise."""
     microphone: Literal["mic1", "mic2"] = "mic1"
     """Which recording of VCTK 0.92; Codecfake's file names point to mic1."""
     codecs: tuple[str, ...] = PRESETS["codecfake"]
@@ -62,8 +65,15 @@ class RunConfig(BaseModel):
 
     @field_validator("vctk", "aishell3", "out")
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return path and path.expanduser().absolute()
+    def _located(cls, folder: Location | None) -> Location | None:
+        return folder and located(folder)
+
+    @field_validator("store")
+    @classmethod
+    def _url(cls, store: str | None) -> str | None:
+        if store and not is_url(located(store)):
+            raise ValueError("must be a URL, such as s3://bucket/run")
+        return store and store.rstrip("/")
 
     @field_validator("codecs", mode="before")
     @classmethod
@@ -163,7 +173,7 @@ def read_settings(path: Path) -> dict[str, Any]:
             f"{path} holds no settings; expected lines such as 'vctk: /data/VCTK-Corpus-0.92'"
         )
     for key in ("out", "vctk", "aishell3"):
-        if isinstance(settings.get(key), str):
+        if isinstance(settings.get(key), str) and not is_url(located(settings[key])):
             settings[key] = path.parent / Path(settings[key]).expanduser()
     return settings
 

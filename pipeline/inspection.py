@@ -1,7 +1,7 @@
 """Look at every recording once: is it usable, how long is it, what is its hash."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from io import FileIO
 from pathlib import Path
@@ -11,6 +11,7 @@ from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import source_schema
 from codecfake.pipeline.corpora.listing import CorpusListing, ListedUtterance, printable
 from codecfake.pipeline.corpora.naming import claim_unique_ids
+from codecfake.pipeline.object_store import Location
 from codecfake.pipeline.recording_checks import (
     UnusableError,
     check_complete,
@@ -19,6 +20,7 @@ from codecfake.pipeline.recording_checks import (
     check_header,
     check_length,
 )
+from codecfake.pipeline.staging import staged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,10 +92,7 @@ def _collect(
     # Threads: reading, hashing and decoding release the interpreter lock, and processes gain nothing more.
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
-        tasks = [
-            pool.submit(lambda part: [examine(roots[item.corpus], item) for item in part], part)
-            for part in _chunks(utterances)
-        ]
+        tasks = [pool.submit(_examine_part, roots, part, examine) for part in _chunks(utterances)]
         for task in as_completed(tasks):
             for row in task.result():
                 rows.append(row)
@@ -102,6 +101,15 @@ def _collect(
         pool.shutdown(cancel_futures=True)
     rows.sort(key=lambda row: (row["corpus"], row["utterance_id"]))
     return pa.Table.from_pylist(rows, schema=source_schema())
+
+
+def _examine_part(
+    roots: Mapping[str, Location],
+    part: Sequence[ListedUtterance],
+    examine: Callable[[Path, ListedUtterance], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    with staged(roots, ((item.corpus, item.path) for item in part)) as local:
+        return [examine(local[item.corpus], item) for item in part]
 
 
 def _chunks(utterances: Sequence[ListedUtterance]) -> Iterator[Sequence[ListedUtterance]]:

@@ -13,10 +13,12 @@ from codecfake.manifests.schema import REAL
 from codecfake.pipeline.block_sources import BlockSources
 from codecfake.pipeline.devices import Device, cpu_count
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.object_store import Location
 from codecfake.pipeline.shard_store import is_published
 from codecfake.pipeline.shard_work import ShardWork
 from codecfake.pipeline.shards import ShardBlock
 from codecfake.pipeline.sinks import RunFolder, Sink
+from codecfake.pipeline.staging import staged
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Resynthesis:
     """What all blocks share that one process works on."""
 
     run_dir: Path
-    corpus_roots: Mapping[str, Path]
+    corpus_roots: Mapping[str, Location]
     sample_rate: int | None
     """Rate of the audio written in Hz; ``None`` keeps that of the codec, or of the corpus for bona fide."""
     device: Device
@@ -52,14 +54,16 @@ class Resynthesis:
         pending = [shard for shard in block.shards if not is_published(self.run_dir, shard.codec, shard.id)]
         records: list[Future[dict[str, Any]]] = []
         broken: list[CodecfakeError] = []
-        with ExitStack() as drafts, ThreadPoolExecutor(1, "publishing") as publishing:
+        with ExitStack() as folders, ThreadPoolExecutor(1, "publishing") as publishing:
             sources: BlockSources | None = None
             for shard in pending:
                 adapter = None if shard.codec == REAL else self.adapter_of(shard.codec)
                 if sources is None:
                     rate = adapter.card.sample_rate if adapter else self.sample_rate
-                    sources = BlockSources(self.corpus_roots, rate, keep=len(pending) > 1)
-                draft = drafts.enter_context(self.sink.draft(self.run_dir, shard.codec, shard.id))
+                    wanted = ((row["corpus"], row["path"]) for row in shard.utterances)
+                    roots = folders.enter_context(staged(self.corpus_roots, wanted))
+                    sources = BlockSources(roots, rate, keep=len(pending) > 1)
+                draft = folders.enter_context(self.sink.draft(self.run_dir, shard.codec, shard.id))
                 work = ShardWork(self, shard, adapter, sources, draft)
                 try:
                     items = work.run()

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
 
 from codecfake.codec_adapters import CodecAdapter
@@ -14,9 +13,12 @@ from codecfake.pipeline.block_sources import BlockSources, Quarantined
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.devices import Device
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.object_store import Location
 from codecfake.pipeline.precision import settle_precision
 from codecfake.pipeline.resynthesis import Resynthesis
 from codecfake.pipeline.shards import CODECS_PER_BLOCK, SourceRow
+from codecfake.pipeline.sinks import RunFolder, StoredRunFolder
+from codecfake.pipeline.staging import staged
 from codecfake.pipeline.weights import Checkpoint, load_codec
 
 PROBES = 16
@@ -28,12 +30,14 @@ class ResynthesisJob:
     """The settings of a run, where its corpora are, and its weights."""
 
     config: RunConfig
-    roots: Mapping[str, Path]
-    """Folder of each corpus."""
+    roots: Mapping[str, Location]
+    """Folder or URL of each corpus."""
     checkpoints: Mapping[str, Checkpoint]
     """By codec id."""
     probes: Sequence[SourceRow] = ()
     """Utterances on which a lower precision has to prove itself."""
+    keep_local: bool = True
+    """Whether shards stay in the run folder once they are in the store, if the run has one."""
 
     def open(self, device: Device, monitor: Monitor) -> Resynthesis:
         """Get ready to work on a device; codecs are loaded when their first shard comes."""
@@ -45,6 +49,7 @@ class ResynthesisJob:
             device=device,
             adapter_of=self._codec_cache(device, monitor),
             monitor=monitor,
+            sink=StoredRunFolder(self.config.store, self.keep_local) if self.config.store else RunFolder(),
         )
 
     def _codec_cache(self, device: Device, monitor: Monitor) -> Callable[[str], CodecAdapter]:
@@ -77,9 +82,10 @@ class ResynthesisJob:
     def _probe_waves(self, adapter: CodecAdapter) -> list[PreparedWave]:
         if self.config.precision == "float32":
             return []
-        sources = BlockSources(self.roots, adapter.card.sample_rate, keep=False)
         waves = []
-        for row in self.probes:
-            with suppress(Quarantined):
-                waves.append(adapter.prepare_source(sources.read(row, StageClock())))
+        with staged(self.roots, ((row["corpus"], row["path"]) for row in self.probes)) as roots:
+            sources = BlockSources(roots, adapter.card.sample_rate, keep=False)
+            for row in self.probes:
+                with suppress(Quarantined):
+                    waves.append(adapter.prepare_source(sources.read(row, StageClock())))
         return waves

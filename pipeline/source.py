@@ -10,6 +10,7 @@ from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora import list_corpora
 from codecfake.pipeline.corpora.listing import CorpusListing
 from codecfake.pipeline.monitor import Monitor, count_into
+from codecfake.pipeline.object_store import Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +39,8 @@ def list_sources(config: RunConfig) -> list[CorpusListing]:
     return limited
 
 
-def corpus_roots(listings: Sequence[CorpusListing]) -> dict[str, Path]:
-    """The folder that the paths of each corpus are relative to."""
+def corpus_roots(listings: Sequence[CorpusListing]) -> dict[str, Location]:
+    """The folder or URL that the paths of each corpus are relative to."""
     return {listing.corpus: listing.root for listing in listings}
 
 

@@ -77,7 +77,7 @@ def test_the_network_hardly_waits(speech_of_one_speaker, tmp_path):
     wall = time.perf_counter() - began
     network = sum(record["stage_seconds"]["network"] for record in records)
     assert len(records) == 6
-    assert network > 0.85 * wall  # 0.97 on an idle machine
+    assert network > 0.85 * wall  # benchmarks/overlap.py measures it
 
 
 def test_an_utterance_is_read_once_for_all_codecs_of_a_block(speech_of_one_speaker, tmp_path, monkeypatch):

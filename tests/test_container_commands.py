@@ -15,8 +15,8 @@ from container_files import COMPOSE_FILES, DOCKER, Dockerfile, compose_services
 from postgres import postgres_binaries, running_postgres
 
 BIN = Path(sys.executable).parent
-STOP_SECONDS = 10
-"""What Docker waits before it kills a container, unless told otherwise."""
+STOP_SECONDS = 30
+"""What the files of containers let one take to stop."""
 
 pytestmark = [
     pytest.mark.cluster,

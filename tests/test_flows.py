@@ -42,7 +42,9 @@ def test_a_failing_shard_does_not_stop_the_others(corpora, outside, tmp_path, mo
 
     monkeypatch.setattr(sinks, "publish_shard", refuse_one)
     config = settings(corpora, outside, tmp_path / "run")
-    with pytest.raises(CodecfakeError, match=r"1 of 8 blocks of shards failed.*X1/00001.*the disk under this shard"):
+    with pytest.raises(
+        CodecfakeError, match=r"1 of 8 blocks of shards failed.*X1/00001.*the disk under this shard"
+    ):
         run_build(config, use_prefect=True)
     monkeypatch.setattr(sinks, "publish_shard", publish)
     assert build_here(config).shards_done == 1

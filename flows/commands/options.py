@@ -5,13 +5,24 @@ from typing import Annotated
 
 import typer
 
+from codecfake.pipeline.object_store import located
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `codecfake build` made.")]
-Vctk = Annotated[Path | None, typer.Option(help="Root of VCTK 0.92 or 0.80.", show_default=False)]
-Aishell3 = Annotated[Path | None, typer.Option(help="Root of AISHELL-3.", show_default=False)]
+_CORPUS = {"parser": located, "metavar": "PATH|URL", "show_default": False}
+Vctk = Annotated[Path | None, typer.Option(help="Root of VCTK 0.92 or 0.80, also s3://...", **_CORPUS)]
+Aishell3 = Annotated[Path | None, typer.Option(help="Root of AISHELL-3, also s3://...", **_CORPUS)]
 Microphone = Annotated[
     str | None, typer.Option(help="Recording of VCTK 0.92: mic1 or mic2.", show_default="mic1")
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder.", show_default=False)]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Object store that the run is shared in, e.g. s3://bucket/run: shards go there as they are done.",
+        show_default="none",
+    ),
+]
 Codecs = Annotated[
     str | None, typer.Option(help="Codec ids, separated by commas, e.g. F04,F07.", show_default="F01 to F07")
 ]

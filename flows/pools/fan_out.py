@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,10 +24,11 @@ from prefect.states import Cancelled, Cancelling, Crashed
 from codecfake.flows.pools.beats import BeatWatch
 from codecfake.flows.pools.chunks import ChunkPlan
 from codecfake.manifests.errors import CodecfakeError
-from codecfake.pipeline.build import LISTING_SECONDS, RunBlocks
+from codecfake.pipeline.build import LISTING_SECONDS, RunBlocks, remove_drafts
 from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.provenance import codecfake_version
 from codecfake.pipeline.resynthesis_job import ResynthesisJob
+from codecfake.pipeline.run_store import pull_shards
 from codecfake.pipeline.shard_store import is_published
 from codecfake.pipeline.shards import ShardBlock
 
@@ -71,6 +73,7 @@ class _FanOut:
     ) -> None:
         self._pool, self._job, self._monitor = pool, job, monitor
         self._run_dir = job.config.out
+        self._store = job.config.store
         self._plan = ChunkPlan(self._run_dir, blocks)
         self._seconds = {(shard.codec, shard.id): shard.seconds for block in blocks for shard in block.shards}
         self._tries: Counter[str] = Counter()
@@ -94,8 +97,13 @@ class _FanOut:
                     self._follow()
                     self._monitor.stop.wait(POLL_SECONDS)
             except BaseException:
-                self._cancel(self._live_runs())
+                self._monitor.stop.set()  # from here on nobody waits for a server that is away
+                with suppress(Stopped):
+                    self._cancel(self._live_runs())
                 raise
+        # Nobody works now but workers that were given up, whose shards are published.
+        remove_drafts(self._run_dir)
+        self._beats.clear()
         return self._failures
 
     def _submit(self) -> None:
@@ -120,6 +128,7 @@ class _FanOut:
             "roots": {corpus: str(root) for corpus, root in self._job.roots.items()},
             "version": codecfake_version(),
             "label": label,
+            "store": self._store,
         }
         return run_deployment(
             f"{DEPLOYMENT}/{self._pool}",
@@ -134,6 +143,8 @@ class _FanOut:
         """Count what was published since the last look, and deal with chunks that ended."""
         runs = self._live_runs()
         # Looked at after the states: what a completed run published is seen.
+        if self._store:
+            pull_shards(self._store, self._run_dir)
         for chunk in self._live.values():
             self._count_published(chunk)
         for run_id in self._live.keys() - {run.id for run in runs}:
@@ -146,7 +157,7 @@ class _FanOut:
                 self._end(run.id, f"{run.state.name}: {run.state.message or 'no message'}")
             elif not chunk.todo:
                 continue  # its process is about to end
-            elif (run.state.is_running() and self._beats.is_lost(str(run.id))) or self._hangs(run, chunk):
+            elif self._is_silent(run) or self._hangs(run, chunk):
                 self._patiently(
                     self._client.set_flow_run_state,
                     run.id,
@@ -159,6 +170,10 @@ class _FanOut:
         """Whether shards that a worker says it published may be hidden by an old listing of a network file system."""
         chunk.completed_since = chunk.completed_since or time.monotonic()
         return bool(chunk.todo) and time.monotonic() - chunk.completed_since < LISTING_SECONDS
+
+    def _is_silent(self, run: Any) -> bool:
+        """Whether a worker shows no life in the run folder; with a store it has another, and Prefect alone tells."""
+        return not self._store and run.state.is_running() and self._beats.is_lost(str(run.id))
 
     def _hangs(self, run: Any, chunk: _Chunk) -> bool:
         """Whether a worker took a chunk long ago and never came to run it."""

@@ -42,7 +42,11 @@ _CLIENT = {
     # A restart of the server or of its database takes a while; each wait is twice the last, four minutes in all.
     "PREFECT_CLIENT_MAX_RETRIES": "7",
 }
-_WORKER = {**_CLIENT, "PREFECT_WORKER_QUERY_SECONDS": "5"}
+_WORKER = {
+    **_CLIENT,
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what a server answers while its database is away
+}
 
 
 def server_variables(database: str, host: str, port: int) -> dict[str, str]:

@@ -218,10 +218,16 @@ def _read_column(path: Path, lines: Sequence[str]) -> list[str]:
 def _read_run(run: Path) -> list[tuple[str, Path]]:
     from codecfake.pipeline.config import saved_config
     from codecfake.pipeline.corpora import list_corpora
+    from codecfake.pipeline.object_store import is_url
     from codecfake.pipeline.source import corpus_roots, current_source
 
     config = saved_config(run)
     roots = corpus_roots(list_corpora(config.vctk, config.aishell3, config.microphone))
+    if remote := [root for root in roots.values() if is_url(root)]:
+        raise CodecfakeError(
+            f"{run} was built from {remote[0]}, and codecs are trained from files on a disk",
+            next_step="copy the corpus to a disk, and give its folder as --data",
+        )
     rows = current_source(run).select(["corpus", "path", "reason"]).to_pylist()
     return [
         (f"{row['corpus']}/{row['path']}", roots[row["corpus"]] / row["path"])

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+
+from codecfake.pipeline.object_store import Location
 
 EXAMPLE_LIMIT = 5
 """How many names a finding shows."""
@@ -55,7 +56,7 @@ class CorpusListing:
 
     corpus: str
     version: str
-    root: Path
+    root: Location
     utterances: tuple[ListedUtterance, ...]
     findings: tuple[Finding, ...]
 
