@@ -25,6 +25,7 @@ TABLES = {
     "features": bench_tables.FEATURES,
     "train": bench_tables.TRAINING,
     "small": bench_tables.SMALL_FILES,
+    "overlap": bench_tables.OVERLAP,
 }
 """By what the names of the files begin with."""
 
