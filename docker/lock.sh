@@ -9,7 +9,7 @@ CUDA_ONLY="cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 n
 lock() { # lock OUTPUT [OPTIONS...]
     local output=$1
     shift
-    uv pip compile --quiet ../pyproject.toml - --extra train --upgrade --generate-hashes --no-annotate \
+    uv pip compile --quiet ../pyproject.toml - --extra train --extra s3 --upgrade --generate-hashes --no-annotate \
         --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
         --custom-compile-command "docker/lock.sh" --output-file "$output" "$@" <<<"$TORCH"
 }

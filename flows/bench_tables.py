@@ -149,7 +149,6 @@ SMALL_FILES = BenchTable(
             Column("step", "step"),
             Column("10,000 files", "10000.cpu_microseconds", "{:.0f}"),
             Column("100,000 files", "100000.cpu_microseconds", "{:.0f}"),
-            Column("1,058,216 files", "1058216.cpu_microseconds", "{:.0f}"),
         ),
     ),
     "Microseconds of CPU per file.",
