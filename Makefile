@@ -41,6 +41,7 @@ bench: $(READY)  ## Measure again what the README states.
 	$(BIN)/python benchmarks/small_files.py
 	$(BIN)/python benchmarks/splits_full_scale.py
 	$(BIN)/python benchmarks/prefect_overhead.py
+	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/codecs.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/front_ends.py

@@ -83,7 +83,9 @@ class PoolCommands:
         """The chunk of a codec that a worker is in the middle of, if there is one."""
         for chunk in self.chunks():
             blocks, parameters = chunk["parameters"]["blocks"], chunk["parameters"]
-            is_ours = parameters["run_dir"] == str(run_dir) and codec in blocks[0].partition("/")[0].split("+")
+            is_ours = parameters["run_dir"] == str(run_dir) and codec in blocks[0].partition("/")[0].split(
+                "+"
+            )
             if is_ours and chunk["state_type"] == "RUNNING" and drafts(run_dir, codec):
                 return chunk
         return None
