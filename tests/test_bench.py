@@ -18,6 +18,7 @@ from codecfake.codec_adapters import CodecError, cpu_layout
 from codecfake.flows.commands import bench
 from codecfake.manifests import measurements
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.fresh_process import elsewhere
 from codecfake.pipeline.bench import io_bench, loop_side, resynthesis_bench
 from codecfake.pipeline.bench.corpus import make_corpus, mixed_lengths, sorted_lengths
 from codecfake.pipeline.bench.networks import load_network
@@ -25,7 +26,6 @@ from codecfake.pipeline.bench.null_codec import NullCodec
 from codecfake.pipeline.bench.null_sink import NullSink
 from codecfake.pipeline.bench.pipeline_run import PipelineRun
 from codecfake.pipeline.bench.pipeline_side import PipelineSide
-from codecfake.pipeline.bench.processes import elsewhere
 from codecfake.pipeline.bench.resynthesis_bench import Effort, bench_resynthesis
 from codecfake.pipeline.bench.rounds import STAGES, settle_count
 from codecfake.pipeline.devices import Device
@@ -169,7 +169,7 @@ def test_an_object_elsewhere_keeps_its_state_and_tells_its_errors():
 
 def test_nothing_is_left_when_a_bench_is_killed():
     code = (
-        "import os, signal, test_bench; from codecfake.pipeline.bench.processes import elsewhere\n"
+        "import os, signal, test_bench; from codecfake.manifests.fresh_process import elsewhere\n"
         "if __name__ == '__main__':\n"
         "    with elsewhere(test_bench.Held, 0) as held:\n"
         "        print(held.call('add', 0)[1], flush=True); os.kill(os.getpid(), signal.SIGKILL)"

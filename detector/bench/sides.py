@@ -1,17 +1,16 @@
 """The sides of a comparison, each in a process of its own, so that none changes the other's memory or threads."""
 
-import resource
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Any, Protocol
 
 import torch
 
 from codecfake.detector.bench.material import MEAN_SECONDS
+from codecfake.manifests.fresh_process import elsewhere
+from codecfake.manifests.measurements import peak_mebibytes
 
 ROUNDS = 3
 STAGES = ("read", "resample", "network", "write")
@@ -57,17 +56,14 @@ def compare(
         The rounds by side, and the peak memory of the first side in MiB: of the GPU where there is one in use.
     """
     with ExitStack() as stack:
-        pools = {
-            name: stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
-            for name in sides
-        }
-        costs = [pools[name].submit(_make, make).result() for name, make in sides.items()]
+        there = {name: stack.enter_context(elsewhere(_Measured, make)) for name, make in sides.items()}
+        costs = [side.call("warm_up") for side in there.values()]
         count = unit * max(1, round(seconds / ROUNDS / costs[0] / unit))
         rounds: dict[str, list[Round]] = {name: [] for name in sides}
         for _ in range(ROUNDS):
-            for name, pool in pools.items():
-                rounds[name].append(pool.submit(_run, count).result())
-        return rounds, next(iter(pools.values())).submit(_peak_mebibytes).result()
+            for name, side in there.items():
+                rounds[name].append(side.call("run", count))
+        return rounds, next(iter(there.values())).call("peak_mebibytes")
 
 
 def summary(rounds: Mapping[str, Sequence[Round]], peak_mebibytes: int) -> dict[str, Any]:
@@ -94,21 +90,14 @@ def _ratio(ours: Sequence[Round], others: Sequence[Round]) -> float:
     return statistics.median(a.speed / b.speed for a, b in zip(ours, others, strict=True))
 
 
-_side: Side
-"""What this process measures."""
+class _Measured:
+    """A side in its process."""
 
+    def __init__(self, make: Callable[[], Side]) -> None:
+        side = make()
+        self.warm_up, self.run = side.warm_up, side.run
 
-def _make(make: Callable[[], Side]) -> float:
-    global _side
-    _side = make()
-    return _side.warm_up()
-
-
-def _run(utterances: int) -> Round:
-    return _side.run(utterances)
-
-
-def _peak_mebibytes() -> int:
-    if torch.cuda.is_initialized():
-        return round(torch.cuda.max_memory_allocated() / 2**20)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    def peak_mebibytes(self) -> int:
+        if torch.cuda.is_initialized():
+            return round(torch.cuda.max_memory_allocated() / 2**20)
+        return peak_mebibytes()

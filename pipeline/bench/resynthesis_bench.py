@@ -13,10 +13,10 @@ from statistics import median
 from typing import Any
 
 from codecfake.codec_adapters import find_codec
+from codecfake.manifests.fresh_process import elsewhere
 from codecfake.pipeline.bench.corpus import make_corpus, mixed_lengths, sorted_lengths
 from codecfake.pipeline.bench.loop_side import LoopSide
 from codecfake.pipeline.bench.pipeline_side import PipelineSide
-from codecfake.pipeline.bench.processes import elsewhere
 from codecfake.pipeline.bench.rounds import STAGES, Round
 from codecfake.pipeline.monitor import Monitor
 
