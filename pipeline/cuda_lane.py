@@ -11,7 +11,7 @@ import torch
 
 from codecfake.codec_adapters.base import CodecAdapter, PreparedWave, stacked
 from codecfake.codec_adapters.resampling import Wave
-from codecfake.pipeline.device_pcm import Pcm16, pcm16_of_rows, to_pcm16_on_device
+from codecfake.pipeline.device_pcm import Pcm16, gains_and_lengths, pcm16_of_rows, to_pcm16_on_device
 from codecfake.pipeline.precision import lowered
 
 BATCHES_IN_FLIGHT = 2
@@ -51,25 +51,28 @@ class CudaLane:
         Returns:
             One result per utterance, and the seconds that the network took on the device.
         """
-        host = stacked(batch).pin_memory()
+        on_host = [tensor.pin_memory() for tensor in (stacked(batch), *gains_and_lengths(batch))]
         with self._in_flight, torch.inference_mode():
             with torch.cuda.stream(self._upload):
-                waves = host.to(self._device, non_blocking=True)
+                uploaded = [tensor.to(self._device, non_blocking=True) for tensor in on_host]
             began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             with self._launching, torch.cuda.stream(self._network), lowered(adapter.precision):
                 self._network.wait_stream(self._upload)
-                waves.record_stream(self._network)
+                for tensor in uploaded:
+                    tensor.record_stream(self._network)
+                waves, gains, lengths = uploaded
                 began.record()
                 output = adapter.reconstruct_aligned(waves)
-                parts = to_pcm16_on_device(output, batch) if as_pcm else (output,)
+                # Nothing is copied from the host here: that would wait for the network.
+                parts = to_pcm16_on_device(output, gains, lengths) if as_pcm else (output,)
                 ended.record()
             with torch.cuda.stream(self._download):
                 self._download.wait_event(ended)
-                on_host = [self._fetch(part) for part in parts]
+                results = [self._fetch(part) for part in parts]
                 fetched = torch.cuda.Event()
                 fetched.record()
             fetched.synchronize()
-        rows = pcm16_of_rows(*on_host, batch) if as_pcm else _cut(on_host[0], batch)
+        rows = pcm16_of_rows(*results, batch) if as_pcm else _cut(results[0], batch)
         return rows, began.elapsed_time(ended) / 1000
 
     def _fetch(self, part: torch.Tensor) -> torch.Tensor:

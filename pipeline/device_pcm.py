@@ -25,24 +25,30 @@ class Pcm16(NamedTuple):
     """Whether the network gave no NaN and no infinity."""
 
 
+def gains_and_lengths(batch: Sequence[PreparedWave]) -> "tuple[torch.Tensor, torch.Tensor]":
+    """What rounding has to know of a batch, on the host: gains (B,), float32, and samples (B,), int64."""
+    import torch
+
+    gains = torch.tensor([item.gain for item in batch], dtype=torch.float32)
+    return gains, torch.tensor([item.samples for item in batch])
+
+
 def to_pcm16_on_device(
-    waves: "torch.Tensor", batch: Sequence[PreparedWave]
+    waves: "torch.Tensor", gains: "torch.Tensor", lengths: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
     """Take the gain back and round, as `CodecAdapter.finish` and `to_pcm16` do on the host.
 
     Args:
         waves: Output of the network, shape (B, T), float32.
-        batch: Its utterances; what lies behind the end of one is not counted.
+        gains: By which the utterances were multiplied, shape (B,), on the same device.
+        lengths: Samples of each, shape (B,), there too; what lies behind the end of an utterance is not counted.
 
     Returns:
         Samples (B, T), int16; clipped samples (B,); whether all are finite (B,).
     """
     import torch
 
-    device = waves.device
-    gains = torch.tensor([item.gain for item in batch], dtype=torch.float32, device=device)
-    lengths = torch.tensor([item.samples for item in batch], device=device)
-    is_sample = torch.arange(waves.shape[1], device=device) < lengths[:, None]
+    is_sample = torch.arange(waves.shape[1], device=waves.device) < lengths[:, None]
     scaled = torch.round(waves / gains[:, None] * 32768.0)
     clipped = ((scaled > 32767) | (scaled < -32768)) & is_sample
     is_finite = (torch.isfinite(waves) | ~is_sample).all(dim=1)

@@ -6,7 +6,7 @@ import torch
 from codecfake.codec_adapters import find_codec
 from codecfake.codec_adapters.base import SourceWave, stacked
 from codecfake.pipeline.audio import to_pcm16
-from codecfake.pipeline.device_pcm import pcm16_of_rows, to_pcm16_on_device
+from codecfake.pipeline.device_pcm import gains_and_lengths, pcm16_of_rows, to_pcm16_on_device
 
 
 def test_samples_clipping_and_faults_are_those_of_the_host():
@@ -22,7 +22,7 @@ def test_samples_clipping_and_faults_are_those_of_the_host():
     waves = 1.7 * stacked(batch)
     waves[2, 17] = torch.nan
     waves[3, batch[3].samples :] = torch.inf  # behind its end
-    rows = pcm16_of_rows(*to_pcm16_on_device(waves, batch), batch)
+    rows = pcm16_of_rows(*to_pcm16_on_device(waves, *gains_and_lengths(batch)), batch)
     assert [row.is_finite for row in rows] == [True, True, False, True]
     for index in (0, 1, 3):
         expected, clipped = to_pcm16(
