@@ -21,7 +21,7 @@ def published(run_dir: Path) -> dict[Path, int]:
 
 
 def test_ten_kills_at_random_moments_end_in_the_undisturbed_dataset(corpora, outside, tmp_path):
-    slow_down(outside.site, 0.03)
+    slow_down(outside.site, 0.15)
     build = ["build", *corpora.options, "--codecs", "X1", "--weights", outside.weights, "--no-prefect"]
     began = time.monotonic()
     undisturbed = run_command(*build, "--out", tmp_path / "calm", environment=outside.environment)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,10 @@ def seconds_until_gone(pid: int, limit_seconds: float = 20) -> float:
 
 def listening_addresses(pid: int) -> set[str]:
     """The local addresses, as hex, on which a process listens."""
-    links = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    links = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since it was listed
+            links.add(str(link.readlink()))
     rows = [
         line.split()
         for table in ("tcp", "tcp6")
