@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from codecfake.flows.commands import (
+    audit,
     bench,
     build,
     codec_checks,
@@ -21,6 +22,7 @@ from codecfake.flows.commands import (
     detector_scoring,
     detector_training,
     evaluation,
+    export,
     pools,
     run,
 )
@@ -57,6 +59,8 @@ COMMANDS = (
     (codecs_app, "check", codec_checks.check, "codecfake codecs check F04 --random-weights"),
     (codecs_app, "new", codec_checks.new, "codecfake codecs new mycodec"),
     (codecs_app, "train", codec_training.train, "codecfake codecs train F01 --data espeak --out weights"),
+    (app, "audit", audit.audit, "codecfake audit run"),
+    (app, "export", export.export, "codecfake export hf run codecfake-hf"),
     (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
     (app, "train", detector_training.train, "codecfake train run --model w2v2-aasist"),
     (

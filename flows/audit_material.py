@@ -1,0 +1,110 @@
+"""Which files an audit looks at: those of a run, of a downloaded dataset, or fakes beside a folder of their sources."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.labels import Label
+from codecfake.manifests.schema import REAL
+
+if TYPE_CHECKING:
+    from codecfake.detector.trials import SplitTrials
+    from codecfake.pipeline.audit.measuring import AuditedFile
+
+SEED = 688
+MICROPHONE = r"_mic[12]$"
+"""What VCTK 0.92 puts behind the name of an utterance."""
+UNKNOWN_CODEC = "spoof"
+"""Where a dataset does not tell how its fakes were made."""
+
+
+@dataclass(frozen=True)
+class AuditMaterial:
+    """The files of an audit."""
+
+    name: str
+    """Of the split or the dataset."""
+    files: "list[AuditedFile]"
+    utterances: int
+    """Source utterances that the files come from."""
+    all_utterances: int
+    """How many the dataset has."""
+    notes: list[str]
+
+
+def gather(data: Path, split: str | None, real: Path | None, limit: int) -> AuditMaterial:
+    """List the files of a dataset, each once, of at most ``limit`` source utterances.
+
+    Args:
+        data: A run folder, or a downloaded dataset.
+        split: Name of the split, for a run that has several.
+        real: Folder with the sources of the fakes, for a dataset without bona fide files.
+        limit: Utterances to take, chosen by a fixed seed; 0 takes all.
+
+    Raises:
+        CodecfakeError: If the folder holds no known dataset, or one of the classes is missing.
+    """
+    from codecfake.detector.sources import open_trials
+
+    trials = open_trials(data, split)
+    files = _files_of(trials)
+    if real is not None:
+        fakes = [file for file in files if file.codec != REAL]
+        files = fakes + _sources_of(fakes, real)
+    if all(file.codec == REAL for file in files):
+        raise CodecfakeError(f"{data} holds no fakes, so there is nothing to audit")
+    if all(file.codec != REAL for file in files):
+        raise CodecfakeError(
+            f"no bona fide file belongs to the fakes of {data}",
+            cause="the dataset was published without them, or their names differ from those of the fakes' sources",
+            next_step=f"codecfake audit {data} --real FOLDER",
+        )
+    ids = sorted({file.utterance_id for file in files}, key=_seeded)
+    chosen = set(ids[: limit or None])
+    kept = [file for file in files if file.utterance_id in chosen]
+    return AuditMaterial(trials.name, kept, len(chosen), len(ids), trials.notes)
+
+
+def _files_of(trials: "SplitTrials") -> "list[AuditedFile]":
+    """All files of all parts; one name in several conditions is one file."""
+    from codecfake.pipeline.audit.measuring import AuditedFile
+
+    files: dict[str, AuditedFile] = {}
+    for part in (trials.train, trials.dev, *trials.conditions.values()):
+        codecs = part.columns.get("codec", part.columns.get("attack"))
+        sources = part.columns.get("utterance_id")
+        for position, name in enumerate(part.files):
+            if name in files:
+                continue
+            codec = (codecs is not None and codecs[position]) or UNKNOWN_CODEC
+            if part.labels[position] == Label.BONA_FIDE:
+                codec = REAL
+            source = (sources is not None and sources[position]) or Path(name).stem
+            files[name] = AuditedFile(name, part.path(position), codec, source)
+    return list(files.values())
+
+
+def _sources_of(fakes: "list[AuditedFile]", folder: Path) -> "list[AuditedFile]":
+    """The files of a folder that are named as the sources of fakes are."""
+    from codecfake.detector.sources.audio_index import AudioIndex
+    from codecfake.pipeline.audit.measuring import AuditedFile
+
+    if not folder.is_dir():
+        raise CodecfakeError(
+            f"{folder} is no folder", next_step="name the folder of the bona fide files with --real"
+        )
+    wanted = {file.utterance_id for file in fakes}
+    index = AudioIndex.scan(folder)
+    found: dict[str, AuditedFile] = {}
+    for path, stem in zip(index.paths(), index.stems.to_pylist(), strict=True):
+        source = re.sub(MICROPHONE, "", stem)
+        if source in wanted and source not in found:
+            found[source] = AuditedFile(Path(path).name, index.root / path, REAL, source)
+    return list(found.values())
+
+
+def _seeded(utterance_id: str) -> bytes:
+    return hashlib.sha256(f"{SEED}:{utterance_id}".encode()).digest()

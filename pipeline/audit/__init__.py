@@ -1,0 +1,1 @@
+"""What the shortcut audit measures: properties of files that are no speech, and fakes beside their sources."""

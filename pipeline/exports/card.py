@@ -1,0 +1,147 @@
+"""The dataset card: a Hub README whose YAML metadata and tables come from the run."""
+
+from pathlib import Path
+from typing import Any
+
+from codecfake.codec_adapters import CodecError, find_codec
+from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.measurements import markdown_table
+from codecfake.manifests.schema import REAL
+from codecfake.manifests.splits import SPLITS, codec_role
+from codecfake.pipeline.exports.card_texts import CITATION, CONTENT, LIMITS, LOADING, MINI_WARNING
+from codecfake.pipeline.exports.contents import Contents
+from codecfake.pipeline.exports.licences import LICENCE_PAGES
+from codecfake.pipeline.exports.listing import count_by
+
+CARD = "README.md"
+LICENCES = "LICENSE.md"
+TITLE = "Codecfake, rebuilt"
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+LARGEST_SIZE = "1M<n<10M"
+
+
+def write_card(contents: Contents, out: Path, format_name: str, configs: list[dict[str, Any]]) -> None:
+    """Publish ``README.md`` and ``LICENSE.md``.
+
+    Args:
+        contents: The split.
+        out: The export.
+        format_name: How it is laid out: tree, hf, webdataset, shar or asvspoof.
+        configs: Hub configurations, for the formats that have them.
+    """
+    publish_text(out / LICENCES, _licences(contents))
+    publish_text(out / CARD, f"---\n{_metadata(contents, configs)}\n---\n\n{_body(contents, format_name)}")
+
+
+def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
+    from huggingface_hub import DatasetCardData
+
+    files = contents.table.num_rows
+    more: dict[str, Any] = {"configs": configs} if configs else {}
+    return DatasetCardData(
+        language=sorted({row["language"] for row in count_by(contents.table, ["language"])}),
+        license="other",
+        license_name="per-file",
+        license_link=LICENCES,
+        annotations_creators=["machine-generated"],
+        pretty_name=TITLE,
+        size_categories=[next((name for limit, name in SIZES if files < limit), LARGEST_SIZE)],
+        source_datasets=["extended"],
+        task_categories=["audio-classification"],
+        tags=["audio-deepfake-detection", "anti-spoofing", "neural-audio-codec", "speech"],
+        **more,
+    ).to_yaml()
+
+
+def _body(contents: Contents, format_name: str) -> str:
+    summary = contents.summary
+    seed = f", seed {summary['seed']}" if summary["seed"] is not None else ""
+    about = f"Split `{contents.split}` (policy {summary['policy']}{seed}) of run `{contents.stamp['digest'][:12]}`."
+    parts = [
+        f"# {TITLE}",
+        CONTENT,
+        *([MINI_WARNING] if contents.weights == "mini" else []),
+        about,
+        f"## How to read it\n\n{LOADING[format_name]}",
+        f"## Counts\n\n{_counts(contents)}",
+        f"## Codecs\n\n{_codecs(contents)}",
+        f"## Licences\n\nEvery row names three: `corpus_licence`, `codec_licence` and `weights_licence`. "
+        f"[{LICENCES}]({LICENCES}) lists them.",
+        f"## Limits\n\n{LIMITS}",
+        *([f"## Warnings of the split\n\n{_bullets(summary['warnings'])}"] if summary["warnings"] else []),
+        f"## How it was built\n\n{_settings(contents)}",
+        f"## Citation\n\n{CITATION}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _counts(contents: Contents) -> str:
+    found = {(row["split"], row["codec"]): row for row in count_by(contents.table, ["split", "codec"])}
+    codecs = sorted({codec for _, codec in found}, key=lambda name: codec_role(name).order)
+    rows = [
+        [split, codec, found[split, codec]["files"], found[split, codec]["hours"]]
+        for split in SPLITS
+        for codec in codecs
+        if (split, codec) in found
+    ]
+    return markdown_table(["split", "codec", "files", "hours"], rows)
+
+
+def _codecs(contents: Contents) -> str:
+    rows = []
+    for row in _distinct(contents, ["codec", "checkpoint_sha256"]):
+        codec = row["codec"]
+        if codec != REAL:
+            rows.append(
+                [codec, codec_role(codec).condition, *_facts(codec), f"`{row['checkpoint_sha256'][:12]}`"]
+            )
+    return markdown_table(["codec", "condition", "model", "kbps", "weights (sha256)"], rows)
+
+
+def _facts(codec: str) -> tuple[str, str]:
+    try:
+        card = find_codec(codec).card
+    except CodecError:
+        return "not known", "not known"
+    return card.name, f"{card.kilobits_per_second:.3g}"
+
+
+def _licences(contents: Contents) -> str:
+    corpora = [
+        [row["corpus"], row["files"], row["corpus_licence"], LICENCE_PAGES.get(row["corpus_licence"], "")]
+        for row in _distinct(contents, ["corpus", "corpus_licence"])
+    ]
+    codecs = [
+        [row["codec"], row["files"], row["codec_licence"], row["weights_licence"]]
+        for row in _distinct(contents, ["codec", "codec_licence", "weights_licence"])
+        if row["codec"] != REAL
+    ]
+    return "\n\n".join(
+        [
+            "# Licences",
+            "No one licence covers every file. A fake derives from a recording, and was made with a codec's "
+            "code and weights. `manifest.csv` names all three for every file.",
+            f"## Recordings\n\n{markdown_table(['corpus', 'files', 'licence', 'text'], corpora)}",
+            f"## Codecs\n\n{markdown_table(['codec', 'files', 'code of its authors', 'weights'], codecs)}",
+            "The licences of the recordings are those of the published corpora. Stand-ins of the same layout, "
+            "such as the synthetic speech of `codecfake demo`, do not fall under them.\n",
+        ]
+    )
+
+
+def _settings(contents: Contents) -> str:
+    fingerprint = {
+        name: value for name, value in contents.stamp["fingerprint"].items() if "sha256" not in name
+    }
+    return markdown_table(["setting", "value"], list(fingerprint.items()))
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _distinct(contents: Contents, columns: list[str]) -> list[dict[str, Any]]:
+    rows = count_by(contents.table, columns)
+    return sorted(
+        rows, key=lambda row: codec_role(row["codec"]).order if "codec" in row else (0, 0, row["corpus"])
+    )

@@ -1,0 +1,84 @@
+"""The sentences of a dataset card."""
+
+CONTENT = """\
+Genuine speech of public corpora, and the same utterances resynthesised by neural audio codecs: the data that
+detectors of codec-made deepfake audio are trained and tested on. It is a rebuild of the Codecfake dataset
+(arXiv 2405.04880) from its raw corpora, not a copy of the published files. The layout is that of version 1 of
+the published dataset, without its sets A1 to A3, which are not made by codecs."""
+
+MINI_WARNING = """\
+**Made with demonstration networks (`--weights mini`), not with the codecs' published weights. Do not report
+results on it.**"""
+
+LIMITS = """\
+- The labels say which files went through a neural codec. They do not say who speaks, or that a text was faked.
+- The audio is clean read speech. Noise, rooms and telephone codecs are not part of it.
+- Rate, length, level and silence can tell real from fake where a codec changes them. `codecfake audit RUN` measures
+  it on the run."""
+
+CITATION = """\
+```bibtex
+@article{xie2025codecfake,
+  title   = {The Codecfake Dataset and Countermeasures for the Universally Detection of Deepfake Audio},
+  author  = {Xie, Yuankun and others},
+  journal = {IEEE/ACM Transactions on Audio, Speech, and Language Processing},
+  volume  = {33},
+  year    = {2025},
+  note    = {arXiv:2405.04880}
+}
+```
+
+Cite the corpora and the codecs too."""
+
+COLUMNS = """\
+`label` is `real` or `fake`, `codec` the codec of a fake, `conditions` the test conditions a file belongs to
+(`C4` holds the fakes of `F04` and every genuine file of the evaluation part)."""
+
+LOADING = {
+    "hf": f"""\
+```python
+from datasets import load_dataset
+
+everything = load_dataset("FOLDER")
+condition = load_dataset("FOLDER", "C1", split="test")
+links = load_dataset("audiofolder", data_dir="FOLDER/audiofolder")
+```
+
+`data/` holds Parquet files with the audio inside, `audiofolder/` the same as loose files. Upload one of them.
+Decoding in `datasets` needs torchcodec; `cast_column("audio", Audio(decode=False))` gives the bytes of the WAV file.
+{COLUMNS}""",
+    "webdataset": f"""\
+```python
+import webdataset
+
+train = webdataset.WebDataset("FOLDER/codecfake-train-{{000000..000041}}.tar", shardshuffle=False)
+for sample in train:
+    sample["__key__"], sample["wav"], sample["json"]  # bytes, as they are in the tar
+```
+
+The files of a training shard are a seeded mixture of all codecs; those of the other parts are in order.
+{COLUMNS}""",
+    "shar": f"""\
+```python
+from lhotse import CutSet
+
+train = CutSet.from_shar(in_dir="FOLDER/train")
+```
+
+One folder per part: `train`, `dev`, `test-real` and one per condition. {COLUMNS}""",
+    "asvspoof": """\
+`Codecfake_cm_protocols/` holds `Codecfake.cm.train.trn.txt`, `.dev.trl.txt` and `.eval.trl.txt` with five columns
+as in ASVspoof 2019 LA: `SPEAKER FILE - ATTACK KEY`. An attack is called by its condition (`C4`), and the key is
+`bonafide` or `spoof`. The audio is `Codecfake_train/wav/FILE.wav` and so on; the files are WAV, not FLAC.""",
+    "tree": f"""\
+`Codecfake/` is the published layout: `label/*.txt`, `train/`, `dev/`, `test/C1/` and so on. A label line reads
+`F01_SSB13650058.wav fake 1`. `archives/` holds the same as tar files below 45 GB with relative paths, so that each
+fits a Zenodo record (50 GB, 100 files). Check them, then unpack:
+
+```
+sha256sum --check SHA256SUMS
+tar -xf archives/Codecfake-train-000.tar
+```
+
+{COLUMNS}""",
+}

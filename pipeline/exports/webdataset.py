@@ -1,0 +1,38 @@
+"""WebDataset: tar files with ``KEY.wav`` and ``KEY.json`` side by side."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from codecfake.pipeline.exports.contents import Contents, about
+from codecfake.pipeline.exports.layout import Layout
+from codecfake.pipeline.exports.tars import open_tar
+from codecfake.pipeline.exports.units import Unit, cut
+from codecfake.pipeline.monitor import Monitor
+
+SHARD_BYTES = 1e9
+TRAIN = "train"
+
+
+def plan(contents: Contents) -> list[Unit]:
+    """Shards per group; those of train hold a seeded mixture, since readers shuffle only what is near."""
+    units = []
+    for group, rows in contents.groups().items():
+        mixed = np.random.default_rng(0).permutation(rows) if group == TRAIN else rows
+        parts = cut(contents, mixed, SHARD_BYTES)
+        units += [Unit(f"codecfake-{group}-{at:06d}.tar", group, part) for at, part in enumerate(parts)]
+    return units
+
+
+def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: Monitor) -> None:
+    """Write a shard."""
+    with open_tar(path) as tar:
+        for row, content in contents.read(unit.rows, monitor):
+            # A key ends at the first dot of a name.
+            key = Path(row["file"]).stem.replace(".", "%2E")
+            tar.add(f"{key}.wav", content)
+            tar.add(f"{key}.json", json.dumps(about(row), ensure_ascii=False).encode())
+
+
+LAYOUT = Layout(plan, write_unit)
