@@ -98,7 +98,7 @@ def test_a_killed_command_takes_its_worker_and_its_flow_along(cluster):
     pid, (child,) = cluster.pid(run), children(command.pid)
     command.kill()
     command.wait()
-    wait_for(lambda: not runs(pid) and not runs(child), 20)
+    wait_for(lambda: not runs(pid) and not runs(child), 90)  # 5 s, but once over 20
 
 
 @pytest.mark.cluster
