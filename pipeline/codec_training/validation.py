@@ -4,6 +4,7 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -152,12 +153,18 @@ def pesq(original: Wave, decoded: Wave) -> float | None:
 
 def _mel_power(wave: Wave) -> np.ndarray:
     """Power of mel bands, shape (F, bands)."""
-    from codecfake.codec_adapters.training.losses import mel_filters
-
     padded = np.pad(wave, MEL_FFT_SIZE // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_FFT_SIZE)[:: MEL_FFT_SIZE // 4]
     power = np.abs(np.fft.rfft(frames * np.hanning(MEL_FFT_SIZE), axis=1)) ** 2
-    return power @ mel_filters(SAMPLE_RATE, MEL_FFT_SIZE, MEL_BANDS).numpy()
+    return power @ _mel_filters()
+
+
+@cache
+def _mel_filters() -> np.ndarray:
+    """Shape (bins, bands); the same for every wave."""
+    from codecfake.codec_adapters.training.losses import mel_filters
+
+    return mel_filters(SAMPLE_RATE, MEL_FFT_SIZE, MEL_BANDS).numpy()
 
 
 def _mean(values: Sequence[float]) -> float | None:
