@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codecfake.manifests.dataset import condition_rows
+from codecfake.manifests.derived import PROCESSING, derived_manifests, derived_order
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
@@ -48,10 +49,16 @@ class TrialList:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     """What else is known, each of shape (N,): ``utterance_id`` (of the source, shared by a bona fide file and
     its fakes), ``codec``, ``attack``, ``corpus``, ``language``, ``speaker`` and ``sex`` as str objects (empty
-    where not known), ``seconds`` as float64. What a dataset does not tell at all is absent."""
+    where not known), ``seconds`` as float64. What a dataset does not tell at all is absent. A robustness condition
+    such as C1-opus16 has ``processing``, the name of its setting."""
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def processing(self) -> str:
+        """Setting of a robustness condition, such as ``opus16``; empty for audio as it was built."""
+        return self.columns[PROCESSING][0] if PROCESSING in self.columns and len(self) else ""
 
     def path(self, position: int) -> Path:
         """Absolute path of the audio of one trial."""
@@ -95,6 +102,16 @@ class TrialList:
 
 
 @dataclass(frozen=True)
+class Rejected:
+    """A line of a list, or a file beside it, that is no trial."""
+
+    where: str
+    """The list."""
+    text: str
+    why: str
+
+
+@dataclass(frozen=True)
 class SplitTrials:
     """Everything a detector reads of a split of a run, or of another dataset."""
 
@@ -106,9 +123,12 @@ class SplitTrials:
     """Empty where a dataset is for evaluation only, as is ``dev``."""
     dev: TrialList
     conditions: dict[str, TrialList]
-    """Evaluation trials by condition, C1 before C10; eval reals are in every condition."""
+    """Evaluation trials by condition, C1 before C10, then those under robustness conditions; eval reals are in
+    every condition."""
     notes: list[str] = field(default_factory=list)
     """What a user should know before using the data, such as how many files are missing."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """The first thousand of each list, where the reader of the dataset keeps them."""
 
     def evaluated(self) -> list[TrialList]:
         """What is scored and evaluated: dev, where there is one, and every condition."""
@@ -144,13 +164,12 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
         split: Name of the split, for example ``published-seed0``.
 
     Returns:
-        Train, dev and evaluation trials.
+        Train, dev and evaluation trials, those of robustness conditions among them.
 
     Raises:
         CodecfakeError: If the split is absent, or its manifest lacks a column.
     """
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     run_dir = Path(run_dir).resolve()
     path = run_dir / "splits" / split / "manifest.parquet"
@@ -160,37 +179,68 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
             f"{run_dir} has no split {split!r}; it has {', '.join(present) or 'none'}",
             next_step=f"codecfake splits {run_dir}",
         )
+    table = _read_manifest(path)
+    everything = _all_trials(run_dir, table, path)
+
+    def select(name: str, positions: np.ndarray) -> TrialList:
+        return replace(everything.take(positions), name=name)
+
+    conditions = {name: select(name, rows) for name, rows in condition_rows(table).items()}
+    for setting, manifest in derived_manifests(path.parent).items():
+        conditions |= _derived_conditions(run_dir, setting, manifest)
+    return SplitTrials(
+        name=split,
+        digest=file_sha256(path),
+        train=select(TRAIN, np.flatnonzero(pc.equal(table["split"], TRAIN))),
+        dev=select(DEV, np.flatnonzero(pc.equal(table["split"], DEV))),
+        conditions=conditions,
+    )
+
+
+def _derived_conditions(run_dir: Path, setting: str, manifest: Path) -> dict[str, TrialList]:
+    """The conditions of one setting, in the order of those that they come from."""
+    table = _read_manifest(manifest)
+    everything = _all_trials(run_dir, table, manifest)
+    rows = condition_rows(table)
+    names = sorted(rows, key=lambda name: derived_order(name, setting))
+    trials = {name: everything.take(rows[name]) for name in names}
+    return {
+        name: replace(
+            part, name=name, columns=part.columns | {PROCESSING: np.full(len(part), setting, dtype=object)}
+        )
+        for name, part in trials.items()
+    }
+
+
+def _read_manifest(path: Path) -> "pa.Table":
+    import pyarrow.parquet as pq
+
     present = pq.read_schema(path).names
     if missing := [column for column in COLUMNS if column not in present]:
         raise CodecfakeError(
             f"{path} has no column {missing[0]!r}",
             cause="the split was made by another version of codecfake",
-            next_step=f"codecfake splits {run_dir}",
+            next_step="codecfake splits RUN",
         )
-    table = pq.read_table(path, columns=[*COLUMNS, *(name for name in ABOUT if name in present)])
+    return pq.read_table(path, columns=[*COLUMNS, *(name for name in ABOUT if name in present)])
+
+
+def _all_trials(run_dir: Path, table: "pa.Table", path: Path) -> TrialList:
+    """All rows of a manifest as one list without a name."""
+    import pyarrow.compute as pc
+
     if pc.count_distinct(table["file"]).as_py() != table.num_rows:
         raise CodecfakeError(f"{path}: a file name occurs twice, so scores could not be told apart")
 
     words = table["label"].combine_chunks().dictionary_encode()
     by_word = np.array([Label.parse(word) for word in words.dictionary.to_pylist()], dtype=np.int64)
-    everything = TrialList(
+    return TrialList(
         "",
         run_dir,
         table["file"].to_pylist(),
         table["path"].to_pylist(),
         by_word[words.indices.to_numpy()],
         {ABOUT[name]: _column(table[name]) for name in ABOUT if name in table.column_names},
-    )
-
-    def select(name: str, positions: np.ndarray) -> TrialList:
-        return replace(everything.take(positions), name=name)
-
-    return SplitTrials(
-        name=split,
-        digest=file_sha256(path),
-        train=select(TRAIN, np.flatnonzero(pc.equal(table["split"], TRAIN))),
-        dev=select(DEV, np.flatnonzero(pc.equal(table["split"], DEV))),
-        conditions={name: select(name, rows) for name, rows in condition_rows(table).items()},
     )
 
 

@@ -11,7 +11,7 @@ from codecfake.manifests.labels import Label
 from codecfake.manifests.schema import REAL
 
 if TYPE_CHECKING:
-    from codecfake.detector.trials import SplitTrials
+    from codecfake.detector.trials import SplitTrials, TrialList
     from codecfake.pipeline.audit.measuring import AuditedFile
 
 SEED = 688
@@ -35,7 +35,9 @@ class AuditMaterial:
     notes: list[str]
 
 
-def gather(data: Path, split: str | None, real: Path | None, limit: int) -> AuditMaterial:
+def gather(
+    data: Path, split: str | None, real: Path | None, limit: int, setting: str | None = None
+) -> AuditMaterial:
     """List the files of a dataset, each once, of at most ``limit`` source utterances.
 
     Args:
@@ -43,6 +45,7 @@ def gather(data: Path, split: str | None, real: Path | None, limit: int) -> Audi
         split: Name of the split, for a run that has several.
         real: Folder with the sources of the fakes, for a dataset without bona fide files.
         limit: Utterances to take, chosen by a fixed seed; 0 takes all.
+        setting: Robustness condition of a run to audit, such as opus16; the files as they were built if None.
 
     Raises:
         CodecfakeError: If the folder holds no known dataset, or one of the classes is missing.
@@ -50,7 +53,7 @@ def gather(data: Path, split: str | None, real: Path | None, limit: int) -> Audi
     from codecfake.detector.sources import open_trials
 
     trials = open_trials(data, split)
-    files = _files_of(trials)
+    files = _files_of(_parts_under(trials, setting))
     if real is not None:
         fakes = [file for file in files if file.codec != REAL]
         files = fakes + _sources_of(fakes, real)
@@ -62,18 +65,43 @@ def gather(data: Path, split: str | None, real: Path | None, limit: int) -> Audi
             cause="the dataset was published without them, or their names differ from those of the fakes' sources",
             next_step=f"codecfake audit {data} --real FOLDER",
         )
+    if setting:
+        files = _with_sources(files)
     ids = sorted({file.utterance_id for file in files}, key=_seeded)
     chosen = set(ids[: limit or None])
     kept = [file for file in files if file.utterance_id in chosen]
-    return AuditMaterial(trials.name, kept, len(chosen), len(ids), trials.notes)
+    name = f"{trials.name}, {setting}" if setting else trials.name
+    return AuditMaterial(name, kept, len(chosen), len(ids), trials.notes)
 
 
-def _files_of(trials: "SplitTrials") -> "list[AuditedFile]":
-    """All files of all parts; one name in several conditions is one file."""
+def _with_sources(files: "list[AuditedFile]") -> "list[AuditedFile]":
+    """Bona fide files and their own fakes.
+
+    An unseen codec has fakes of utterances whose bona fide files are not evaluated; they have no source here.
+    """
+    sources = {file.utterance_id for file in files if file.codec == REAL}
+    return [file for file in files if file.utterance_id in sources]
+
+
+def _parts_under(trials: "SplitTrials", setting: str | None) -> "list[TrialList]":
+    """The parts whose files were built, or those under a robustness condition."""
+    parts = [trials.train, trials.dev, *trials.conditions.values()]
+    chosen = [part for part in parts if part.processing == (setting or "")]
+    if not chosen:
+        present = sorted({part.processing for part in parts} - {""})
+        raise CodecfakeError(
+            f"{trials.name} has no robustness condition {setting!r}; it has {', '.join(present) or 'none'}",
+            next_step=f"codecfake conditions RUN --add {setting}",
+        )
+    return chosen
+
+
+def _files_of(parts: "list[TrialList]") -> "list[AuditedFile]":
+    """All files of some parts; one name in several conditions is one file."""
     from codecfake.pipeline.audit.measuring import AuditedFile
 
     files: dict[str, AuditedFile] = {}
-    for part in (trials.train, trials.dev, *trials.conditions.values()):
+    for part in parts:
         codecs = part.columns.get("codec", part.columns.get("attack"))
         sources = part.columns.get("utterance_id")
         for position, name in enumerate(part.files):

@@ -15,6 +15,7 @@ from codecfake.flows.commands import (
     codec_checks,
     codec_training,
     codecs,
+    conditions,
     corpora,
     demo,
     detector_features,
@@ -23,7 +24,9 @@ from codecfake.flows.commands import (
     detector_training,
     evaluation,
     export,
+    import_dataset,
     pools,
+    report,
     run,
 )
 
@@ -60,7 +63,15 @@ COMMANDS = (
     (codecs_app, "new", codec_checks.new, "codecfake codecs new mycodec"),
     (codecs_app, "train", codec_training.train, "codecfake codecs train F01 --data espeak --out weights"),
     (app, "audit", audit.audit, "codecfake audit run"),
+    (
+        app,
+        "conditions",
+        conditions.conditions,
+        "codecfake conditions run --add opus16,amr-nb,noise-snr10,reverb",
+    ),
     (app, "export", export.export, "codecfake export hf run codecfake-hf"),
+    (app, "report", report.report, "codecfake report run"),
+    (app, "import", import_dataset.import_dataset, "codecfake import Codecfake run"),
     (app, "splits", run.splits, "codecfake splits run --policy speaker-disjoint --seed 1"),
     (app, "train", detector_training.train, "codecfake train run --model w2v2-aasist"),
     (

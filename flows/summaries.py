@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.flows.tables import show_table
+from codecfake.manifests.derived import DERIVED_FOLDER
 
 if TYPE_CHECKING:
     from codecfake.detector.evaluation import Evaluation
@@ -72,13 +73,18 @@ def show_status(run_dir: Path, status: "RunStatus") -> None:
         say(f"  {row['what']}: {row['reason']}: {row['message']}")
     if len(status.quarantined) > LISTED:
         say(f"  and {len(status.quarantined) - LISTED:,} more: codecfake status {run_dir} --json")
+    if status.imported_from:
+        done = f"what was not taken, and why: {run_dir / 'import-problems.csv'}"
+        more = done if status.is_complete else f"not finished. Next: codecfake import DATA {run_dir}"
+        say(f"Imported from {status.imported_from}; {more}")
+        return
     if status.quarantined:
         say(f"Next: codecfake retry {run_dir} (once the cause is gone)")
     if not status.is_complete:
         say(f"Not finished. Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
 
 
-def show_verification(run_dir: Path, report: "VerifyReport") -> None:
+def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: bool = False) -> None:
     """Show what was checked and what is wrong."""
     say(
         f"Decoded and hashed {report.files:,} files ({report.seconds / 3600:.3f} h) "
@@ -96,6 +102,12 @@ def show_verification(run_dir: Path, report: "VerifyReport") -> None:
     if report.is_whole:
         say("Everything is as it was published.")
         return
+    if is_imported:
+        say("Next: codecfake import DATA with a new folder; one that was only stopped goes on in its own")
+        return
+    if derived := [damage.path for damage in report.damage if f"/{DERIVED_FOLDER}/" in damage.path]:
+        say(f"Next: remove the shards of {len(derived):,} damaged files under {DERIVED_FOLDER}/, and repeat")
+        say(f"      codecfake conditions {run_dir} --add SETTING")
     if report.missing_shards:
         say(f"Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
     if any(damage.utterance_id for damage in report.damage):

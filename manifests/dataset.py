@@ -80,7 +80,7 @@ def build_dataset_table(
             "codec": pa.repeat(name, len(rows)),
             "codec_config": pa.repeat(record.config_json, len(rows)),
             "checkpoint_sha256": pa.repeat(record.checkpoint_sha256, len(rows)),
-            "source_sha256": pc.coalesce(item["source_sha256"], origin["sha256"]),
+            "source_sha256": pc.coalesce(item["source_sha256"], origin["sha256"], ""),
             "split": pa.array(SPLITS).take(pa.array(placement.split[rows])),
             "source_split": pa.array(SPLITS).take(pa.array(placement.source_split[rows])),
             "conditions": conditions.take(pa.array(placement.condition_set[rows])),

@@ -90,10 +90,11 @@ def _footer(about: dict[str, Any]) -> str:
 def _command() -> str:
     program = Path(sys.argv[0]).absolute()
     words = ["python", f"{program.parent.name}/{program.name}"] if program.suffix == ".py" else [program.name]
-    return shlex.join([*words, *map(_without_folders, sys.argv[1:])])
+    return shlex.join([*words, *map(without_folders, sys.argv[1:])])
 
 
-def _without_folders(argument: str) -> str:
+def without_folders(argument: str) -> str:
+    """A command's argument whose absolute path is cut to its last name."""
     option, equals, value = argument.rpartition("=")
     return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else argument
 

@@ -69,6 +69,7 @@ def item_schema() -> "pa.Schema":
 def dataset_schema() -> "pa.Schema":
     """One row per audio file of a split.
 
+    ``source_sha256`` is empty where an imported dataset lacks the recording of a fake.
     ``split`` says where the file is used, ``source_split`` where its utterance belongs: they differ for the
     fakes of an unseen codec, which cover the whole corpus and are all evaluated.
     """

@@ -34,8 +34,8 @@ class CodecRole:
 
     codec: str
     condition: str
-    """``C4`` for F04, ``C4-1`` for a bit-rate variant of the paper, ``C-mimi`` for any other codec, empty for
-    bona fide audio."""
+    """``C4`` for F04, ``C4-1`` for a bit-rate variant of the paper, ``A1`` for one of its sets of audio language
+    models, ``C-mimi`` for any other codec, empty for bona fide audio."""
     method: str
     """Third column of the label files: ``0`` for bona fide, ``4`` for F04, else the codec's name."""
     is_seen: bool
@@ -52,14 +52,14 @@ def codec_role(codec: str) -> CodecRole:
     if re.fullmatch(r"F(0[1-9]|[1-9][0-9]+)", codec):
         number = int(codec[1:])
         return CodecRole(codec, f"C{number}", str(number), codec in SEEN, False, (1, number, codec))
-    if re.fullmatch(r"C[1-9]-[1-9]", codec):
+    if re.fullmatch(r"C[1-9]-[1-9]|A[1-9]", codec):
         return CodecRole(codec, codec, codec, False, True, (2, 0, codec))
     return CodecRole(codec, f"C-{codec}", codec, False, False, (3, 0, codec))
 
 
 def condition_order(condition: str) -> tuple[int, int, str]:
-    """Give the sort key of a condition: C1, C2, ... C10, then C3-1 and its like, then the named ones."""
-    number = condition[1:]
+    """Give the sort key of a condition: C1, C2, ... C10, then C3-1 and its like, then A1 and the named ones."""
+    number = condition.removeprefix("C")
     return (0, int(number), "") if number.isdecimal() else (1 if number[:1].isdecimal() else 2, 0, condition)
 
 

@@ -13,6 +13,7 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig, save_config
 from codecfake.pipeline.fingerprint import guard_run_folder, make_fingerprint
+from codecfake.pipeline.imports.record import refuse_import
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
@@ -55,10 +56,11 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
         run_blocks: How blocks are worked through: in a plain loop, as Prefect tasks, or by workers of a pool.
 
     Raises:
-        CodecfakeError: If the folder belongs to another configuration or process, a codec has no weights or
-            is broken, or shards failed.
+        CodecfakeError: If the folder was imported, belongs to another configuration or process, a codec has no
+            weights or is broken, or shards failed.
         Stopped: If the user asked to stop.
     """
+    refuse_import(config.out)
     with run_lock(config.out, monitor.stop.set):
         return build_locked(config, monitor, run_blocks)
 

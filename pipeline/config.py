@@ -12,6 +12,7 @@ from codecfake.codec_adapters.presets import PRESETS, preset_codecs
 from codecfake.codec_adapters.registry import find_codec
 from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.imports.record import refuse_import
 from codecfake.pipeline.object_store import Location, is_url, located
 
 SAVED_AS = "run.yaml"
@@ -190,8 +191,9 @@ def saved_config(run_dir: Path) -> RunConfig:
     """Read the configuration that a run folder was built with.
 
     Raises:
-        CodecfakeError: If the folder is no run folder.
+        CodecfakeError: If the folder is no run folder, or was imported.
     """
+    refuse_import(run_dir)
     path = run_dir / SAVED_AS
     if not path.is_file():
         raise CodecfakeError(

@@ -82,10 +82,17 @@ def publish_shard(
     Raises:
         ShardDamaged: If a file is not what its row says, or a file is there that no row names.
     """
+    flush_all_to_disk(_check_files(draft, items))
+    complete_shard(draft, run_dir, codec, shard_id, items, record)
+
+
+def complete_shard(
+    draft: Path, run_dir: Path, codec: str, shard_id: str, items: Sequence[Mapping[str, Any]], record: Mapping
+) -> None:
+    """Publish a draft whose audio is right and on disk; takes what `publish_shard` takes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    flush_all_to_disk(_check_files(draft, items))
     rows = sorted(items, key=lambda row: row["utterance_id"])
     table = pa.Table.from_pylist(list(rows), schema=item_schema())
     check_schema(table, item_schema(), f"shard {codec}/{shard_id}")

@@ -14,13 +14,20 @@ from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.label_files import write_label_files
 from codecfake.manifests.label_matching import (
+    LabelAssignment,
     assign_from_labels,
     find_label_files,
     name_files,
     place_by_labels,
 )
 from codecfake.manifests.split_summary import count_dataset, count_left_out, warn, warn_of_changed_sources
-from codecfake.manifests.splits import assign_published, assign_speaker_disjoint, place_items, source_rows
+from codecfake.manifests.splits import (
+    Placement,
+    assign_published,
+    assign_speaker_disjoint,
+    place_items,
+    source_rows,
+)
 from codecfake.pipeline.tree import TreeReport, link_tree
 
 if TYPE_CHECKING:
@@ -106,7 +113,46 @@ def make_split(
         head = {"policy": "labels", "seed": None, "labels": {"sha256": digest}}
         matched = assign_from_labels(labels, name_files(usable))
         placement = place_by_labels(matched, source_rows(usable, source))
+    return publish_split(
+        run_dir,
+        source,
+        items,
+        codecs,
+        name=name,
+        head=head,
+        placement=placement,
+        matched=matched,
+        report=report,
+    )
 
+
+def publish_split(
+    run_dir: Path,
+    source: "pa.Table",
+    items: "pa.Table",
+    codecs: Mapping[str, CodecRecord],
+    *,
+    name: str,
+    head: Mapping[str, Any],
+    placement: Placement,
+    matched: LabelAssignment | None = None,
+    report: Callable[[str], None],
+) -> SplitReport:
+    """Publish a split whose files have their places; see `make_split`, which takes the same.
+
+    Args:
+        run_dir: The run.
+        source: Its source manifest.
+        items: The item rows of all its published shards.
+        codecs: A record for every codec of ``items`` but ``real``.
+        name: Name of the split.
+        head: How it came about: ``policy``, ``seed``, ``labels`` and what else tells it from another.
+        placement: Where each usable row of ``items`` is used.
+        matched: How label files met the files, if they were used.
+        report: Receives lines about the progress.
+    """
+    usable = items.filter(items["reason"].is_null())
+    head = dict(head)
     report(f"Writing the manifests of {name}")
     table = build_dataset_table(source, usable, codecs, placement)
     if not table.num_rows:

@@ -1,15 +1,17 @@
 """Where a run stands."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.build import plan_shards
-from codecfake.pipeline.config import RunConfig
+from codecfake.pipeline.config import SAVED_AS, RunConfig, saved_config
+from codecfake.pipeline.imports.record import read_import
 from codecfake.pipeline.retries import retry_shards
-from codecfake.pipeline.shard_store import published_shards, read_items, read_record
+from codecfake.pipeline.shard_store import RETRY_PREFIX, published_shards, read_items, read_record
 from codecfake.pipeline.source import SOURCE, current_source
 
 
@@ -41,6 +43,8 @@ class RunStatus:
     """Quarantined pairs of utterance and codec by reason."""
     quarantined: tuple[dict[str, Any], ...]
     """Every one of them: file or codec, reason and message."""
+    imported_from: str = ""
+    """The dataset, for a run that was not built."""
 
     @property
     def is_complete(self) -> bool:
@@ -59,9 +63,46 @@ def planned_shards(config: RunConfig) -> list[tuple[str, str]]:
 
 
 def run_status(config: RunConfig) -> RunStatus:
-    """Read the state of a run from its published shards."""
-    run_dir: Path = config.out
-    planned = Counter(codec for codec, _ in planned_shards(config))
+    """Read the state of a built run from its published shards."""
+    status = _read_status(config.out, (REAL, *config.codecs), planned_shards(config))
+    listed = current_source(config.out).to_pylist() if (config.out / SOURCE).is_file() else []
+    unusable = [row for row in listed if row["reason"]]
+    entries = [_entry(f"{row['corpus']}/{row['path']}", row) for row in unusable]
+    return replace(
+        status,
+        utterances=len(listed),
+        source_reasons=dict(Counter(row["reason"] for row in unusable)),
+        quarantined=(*entries, *status.quarantined),
+    )
+
+
+def status_of(run_dir: Path) -> RunStatus:
+    """Read the state of a run, built or imported."""
+    imported = read_import(run_dir)
+    if imported is None:
+        return run_status(saved_config(run_dir))
+    status = _read_status(run_dir, imported.codecs, planned_in(run_dir))
+    return replace(status, utterances=imported.utterances, imported_from=imported.dataset)
+
+
+def planned_in(run_dir: Path) -> list[tuple[str, str]]:
+    """Codec and id of every shard that a run, built or imported, is to publish."""
+    imported = read_import(run_dir)
+    if imported is None:
+        return planned_shards(saved_config(run_dir))
+    # Later shards, with files that came after the first import, are known by being there.
+    later = [shard for shard in published_shards(run_dir) if shard.name.startswith(RETRY_PREFIX)]
+    return imported.planned_shards() + [(shard.parent.name, shard.name) for shard in later]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run, built or imported, or the beginning of one."""
+    return (folder / SAVED_AS).is_file() or read_import(folder) is not None
+
+
+def _read_status(run_dir: Path, codecs: Iterable[str], shards: list[tuple[str, str]]) -> RunStatus:
+    """What the published shards tell, without the source manifest."""
+    planned = Counter(codec for codec, _ in shards)
     done: Counter[str] = Counter()
     source_seconds: Counter[str] = Counter()
     wall_seconds: Counter[str] = Counter()
@@ -74,10 +115,8 @@ def run_status(config: RunConfig) -> RunStatus:
     totals = items.group_by("codec").aggregate([("sha256", "count"), ("seconds", "sum"), ("reason", "count")])
     total_of = {row["codec"]: row for row in totals.to_pylist()}
     failed = items.filter(items["reason"].is_valid()).to_pylist()
-    sources = current_source(run_dir).to_pylist() if (run_dir / SOURCE).is_file() else []
-    unusable = [row for row in sources if row["reason"]]
     return RunStatus(
-        utterances=len(sources),
+        utterances=0,
         codecs=tuple(
             CodecStatus(
                 codec=codec,
@@ -88,14 +127,11 @@ def run_status(config: RunConfig) -> RunStatus:
                 quarantined=total_of.get(codec, {}).get("reason_count", 0),
                 times_real_time=source_seconds[codec] / wall_seconds[codec] if wall_seconds[codec] else 0.0,
             )
-            for codec in (REAL, *config.codecs)
+            for codec in codecs
         ),
-        source_reasons=dict(Counter(row["reason"] for row in unusable)),
+        source_reasons={},
         codec_reasons=dict(Counter(row["reason"] for row in failed)),
-        quarantined=tuple(
-            [_entry(f"{row['corpus']}/{row['path']}", row) for row in unusable]
-            + [_entry(row["file"], row) for row in failed]
-        ),
+        quarantined=tuple(_entry(row["file"], row) for row in failed),
     )
 
 

@@ -68,7 +68,7 @@ def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable
         CodecfakeError: If a path of the manifest leaves its folder, audio is missing, or another file stands
             in the place of one of the tree (it is not overwritten).
     """
-    _refuse_escapes(table)
+    refuse_escapes(table)
     is_new = not tree_dir.exists()
     temporary = f"{TEMPORARY_PREFIX}{tree_dir.name}-{digest_table(table)[:12]}"
     work_dir = tree_dir.with_name(temporary) if is_new else tree_dir
@@ -109,13 +109,19 @@ def tree_folders(table: "pa.Table") -> dict[str, np.ndarray]:
     return folders | {f"test/{name}": rows for name, rows in condition_rows(table).items()}
 
 
-def _refuse_escapes(table: "pa.Table") -> None:
+def refuse_escapes(table: "pa.Table") -> None:
+    """Refuse a dataset table that names files outside its run.
+
+    Raises:
+        CodecfakeError: If a path is not relative, or a name of a file, codec or condition is not a plain one.
+    """
     import pyarrow.compute as pc
 
     conditions = pc.unique(pc.list_flatten(table["conditions"]))
     for values, pattern in (
         (table["path"], ESCAPING_PATH),
         (table["file"], ESCAPING_NAME),
+        (table["codec"], ESCAPING_NAME),
         (conditions, ESCAPING_NAME),
     ):
         wrong = values.filter(pc.match_substring_regex(values, pattern))

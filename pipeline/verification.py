@@ -13,6 +13,7 @@ from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import item_schema
+from codecfake.pipeline.conditions.checking import check_manifest, derived_stores
 from codecfake.pipeline.devices import cpu_count
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.shard_store import (
@@ -72,16 +73,20 @@ class VerifyReport:
 
 
 def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) -> VerifyReport:
-    """Check every published shard and split, and write the report into the run folder.
+    """Check every published shard, split and robustness condition, and write the report into the run folder.
 
     Args:
         run_dir: The run folder.
         planned: Codec and id of every shard of the plan.
         monitor: Told about the progress.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     shards = published_shards(run_dir)
+    splits = current_splits(run_dir)
+    stores = [(split, store) for split in splits for store in derived_stores(split)]
+    derived_shards = [shard for _, store in stores for shard in published_shards(store)]
     present = {(shard.parent.name, shard.name) for shard in shards}
     damage: list[Damage] = []
     with ThreadPoolExecutor(max(READERS, cpu_count())) as pool:
@@ -90,17 +95,21 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
             tables.append(table)
             damage += problems
         items = latest_items(shards, tables)
+        for table, problems in pool.map(partial(_check_shard, run_dir), derived_shards):
+            items = pa.concat_tables([items, _anonymous(table)])
+            damage += problems
         items = items.filter(items["sha256"].is_valid())
         monitor.begin("Verifying", len(items), "files")
         parts = items.select(CHECKED_COLUMNS).to_batches(FILES_PER_TASK)
         for problems in pool.map(partial(_check_files, run_dir, monitor), parts):
             damage += problems
         monitor.end()
-    splits = current_splits(run_dir)
     for split in splits:
         damage += [Damage(path, problem) for path, problem in check_tree(run_dir, split)]
+    for split, store in stores:
+        damage += [Damage(path, problem) for path, problem in check_manifest(run_dir, split, store)]
     report = VerifyReport(
-        shards=len(shards),
+        shards=len(shards) + len(derived_shards),
         missing_shards=tuple(f"{codec}/{shard}" for codec, shard in planned if (codec, shard) not in present),
         files=len(items),
         seconds=pc.sum(items["seconds"]).as_py() or 0.0,
@@ -129,8 +138,19 @@ def _check_shard(run_dir: Path, shard: Path) -> "tuple[pa.Table, list[Damage]]":
         return item_schema().empty_table(), [Damage(f"{where}/{name}", problem)]
     items = read_shard_items(shard)
     names = {path.name for path in (shard / AUDIO).glob("*")}
-    strangers = sorted(names - set(items["file"].to_pylist()))
+    strangers = sorted(names - {Path(path).name for path in items["path"].to_pylist() if path})
     return items, [Damage(f"{where}/{AUDIO}/{name}", "no row of the shard names it") for name in strangers]
+
+
+def _anonymous(items: "pa.Table") -> "pa.Table":
+    """Rows of processed files without codec and utterance, so that no retry redoes what they were made from."""
+    import pyarrow as pa
+
+    blank = pa.repeat("", len(items))
+    for name in ("codec", "utterance_id"):
+        position = items.schema.get_field_index(name)
+        items = items.set_column(position, items.schema.field(position), blank)
+    return items
 
 
 def _record_damage(shard: Path) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from codecfake.detector.evaluation.score_scales import Scale, ratios_of
 from codecfake.detector.evaluation.scored_trials import ScoredTrials, pool_trials
 from codecfake.detector.metrics import compute_eer
 from codecfake.detector.metrics.bootstrap import ROUNDS, SEED
+from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.labels import Label
 from codecfake.manifests.splits import condition_order
 
@@ -89,6 +90,9 @@ def assemble(
 ) -> Evaluation:
     """Measure dev, every condition, all of them pooled, and the pool by what is known of its trials.
 
+    Robustness conditions are measured and averaged by their setting, and stay out of the mean and the pool, so that
+    these say the same whether or not a run has any.
+
     Args:
         detector: Name of the detector or score files.
         split: Name of the split or source.
@@ -107,7 +111,8 @@ def assemble(
         CodecfakeError: If no condition has both classes.
     """
     conditions, lacking = _with_both_classes(conditions)
-    pooled = replace(pool_trials(conditions, POOLED), unreadable=pooled_unreadable)
+    clean = [part for part in conditions if PROCESSING not in part.columns] or conditions
+    pooled = replace(pool_trials(clean, POOLED), unreadable=pooled_unreadable)
     known = [*([dev] if dev else []), pooled]
     ratios = ratios_of(np.concatenate([part.scores for part in known]), scale, log_prior_odds)
 
@@ -115,8 +120,9 @@ def assemble(
         return measure(part, ratios.of(part.scores), threshold, rounds, by=by)
 
     results = [measured(part) for part in [*([dev] if dev else []), *conditions]]
-    is_one = len(conditions) == 1
-    results.append(_renamed(results[-1], POOLED) if is_one else measured(pooled))
+    by_name = {result.condition: result for result in results}
+    is_one = len(clean) == 1
+    results.append(_renamed(by_name[clean[0].name], POOLED) if is_one else measured(pooled))
     breakdown: list[ConditionResult] = []
     # What has the same trials has the same results: corpus and language mostly do.
     done = {np.ones(len(pooled), dtype=bool).tobytes(): results[-1]}
@@ -126,7 +132,7 @@ def assemble(
         done[mask.tobytes()] = row
         breakdown.append(row)
     evaluated = results[1:-1] if dev else results[:-1]
-    eers = {result.condition: result.eer_percent for result in evaluated}
+    eers = {part.name: by_name[part.name].eer_percent for part in clean}
     return Evaluation(
         detector=detector,
         split=split,
@@ -135,12 +141,24 @@ def assemble(
         dev=results[0] if dev else None,
         conditions=evaluated,
         mean_eer_percent=float(np.mean(list(eers.values()))),
-        averages=average_eers(eers),
+        averaged=list(eers),
+        averages=average_eers(eers) | _average_by_setting(conditions, clean, by_name),
         pooled=results[-1],
         breakdown=breakdown,
         notes=[*notes, *_method(rounds), ratios.note],
         warnings=[*warnings, *lacking, *_inverted(results + breakdown)],
     )
+
+
+def _average_by_setting(
+    conditions: Sequence[ScoredTrials], clean: Sequence[ScoredTrials], by_name: Mapping[str, ConditionResult]
+) -> dict[str, float]:
+    """Mean EER in percent over the conditions of each robustness setting, where there are clean ones beside."""
+    eers: dict[str, list[float]] = {}
+    for part in conditions:
+        if not any(part is other for other in clean):
+            eers.setdefault(part.columns[PROCESSING][0], []).append(by_name[part.name].eer_percent)
+    return {f"mean under {setting}": fmean(values) for setting, values in eers.items()}
 
 
 def _with_both_classes(conditions: Sequence[ScoredTrials]) -> tuple[list[ScoredTrials], list[str]]:

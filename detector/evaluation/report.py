@@ -59,7 +59,7 @@ def breakdown_table(evaluation: Evaluation) -> Table:
 def averages_sentence(evaluation: Evaluation) -> str:
     """The mean EER and the paper's averages."""
     named = "".join(f" {name}: {value:.3f} %." for name, value in evaluation.averages.items())
-    count = len(evaluation.conditions)
+    count = len(evaluation.averaged)
     return f"Mean EER over the {count} conditions: {evaluation.mean_eer_percent:.3f} %.{named}"
 
 

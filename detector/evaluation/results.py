@@ -82,11 +82,14 @@ class Evaluation:
     dev: ConditionResult | None
     conditions: list[ConditionResult]
     mean_eer_percent: float
-    """Mean of the conditions' EERs (the paper's CAVG when the conditions are C1..C7)."""
+    """Mean of the conditions' EERs (the paper's CAVG when the conditions are C1..C7), without robustness conditions."""
+    averaged: list[str]
+    """The conditions that the mean is over."""
     averages: dict[str, float]
-    """EER averages of the paper whose conditions are all there, by their name, in percent."""
+    """EER averages of the paper whose conditions are all there, by their name, and of the conditions of each
+    robustness setting, in percent."""
     pooled: ConditionResult
-    """All conditions together; a bona fide file that several of them share counts once."""
+    """All conditions together, without robustness conditions; a bona fide file that several share counts once."""
     breakdown: list[ConditionResult]
     """The pooled trials by codec, attack, corpus, language, sex and duration, as far as known."""
     notes: list[str]

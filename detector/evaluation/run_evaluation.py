@@ -1,7 +1,8 @@
 """Evaluate the scores of our detectors on a run folder or a downloaded dataset."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,23 @@ def evaluate(run_dir: Path, detector_dir: Path) -> Evaluation:
 def evaluate_scored(
     data: Path, detector_dir: Path, *, split: str | None = None, rounds: int = ROUNDS
 ) -> tuple[Evaluation, Path]:
-    """Evaluate a scored detector, and write ``evaluation.*``.
+    """Evaluate a scored detector as `evaluate_scores` does, and write ``evaluation.*``.
 
     The files go into the detector's folder when it lies in the run that was scored, and else beside the scores.
+
+    Returns:
+        The results, and the folder with the files.
+    """
+    evaluation, parts, scores_dir = evaluate_scores(data, detector_dir, split=split, rounds=rounds)
+    folder = detector_dir if scores_dir == detector_dir / "scores" else scores_dir
+    publish_evaluation(folder, evaluation, parts)
+    return evaluation, folder
+
+
+def evaluate_scores(
+    data: Path, detector_dir: Path, *, split: str | None = None, rounds: int = ROUNDS
+) -> tuple[Evaluation, list[ScoredTrials], Path]:
+    """Evaluate a scored detector, and write nothing.
 
     Args:
         data: The run folder, or a downloaded dataset that was scored.
@@ -37,7 +52,7 @@ def evaluate_scored(
         rounds: Rounds of the bootstrap; 0 gives no intervals.
 
     Returns:
-        The results, and the folder with the files.
+        The results, the scored trials of dev and every condition, and the folder of the scores.
 
     Raises:
         CodecfakeError: If scores are missing, no condition has both classes, or the split changed.
@@ -82,21 +97,28 @@ def evaluate_scored(
         log_prior_odds=training_log_odds(description, trials),
         rounds=rounds,
         pooled_unreadable=len(
-            {file for part in trials.conditions.values() for file in part.files} & unreadable
+            {file for part in trials.conditions.values() if not part.processing for file in part.files}
+            & unreadable
         ),
         notes=trials.notes,
         warnings=[
             *([description["warning"]] if "warning" in description else []),
-            *(
-                f"{name} is not scored and is left out"
-                for name, is_there in is_scored.items()
-                if not is_there
-            ),
+            *_left_out([part for part in trials.evaluated() if not is_scored[part.name]]),
         ],
     )
-    folder = detector_dir if scores_dir == detector_dir / "scores" else scores_dir
-    publish_evaluation(folder, evaluation, parts)
-    return evaluation, folder
+    return evaluation, parts, scores_dir
+
+
+def _left_out(unscored: Sequence[TrialList]) -> list[str]:
+    """What to say of conditions without scores: one sentence each, and one for all under a robustness setting."""
+    under = Counter(part.processing for part in unscored if part.processing)
+    return [
+        *(f"{part.name} is not scored and is left out" for part in unscored if not part.processing),
+        *(
+            f"{count} conditions under {setting} are not scored and are left out"
+            for setting, count in under.items()
+        ),
+    ]
 
 
 def training_log_odds(description: Mapping[str, Any], trials: SplitTrials) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from codecfake.detector.sources.audio_index import AudioIndex, stems_of
 from codecfake.detector.sources.protocols import build_list
 from codecfake.detector.sources.source import Source
-from codecfake.detector.trials import DEV, TRAIN, SplitTrials, digest_lists, empty_trials
+from codecfake.detector.trials import DEV, TRAIN, Rejected, SplitTrials, digest_lists, empty_trials
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.label_files import LABEL_WORDS, read_label_file
 from codecfake.manifests.schema import REAL
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME = "codecfake"
 LABEL_FOLDERS = ("label", "labels")
-LIST_NAME = re.compile(r"train|dev|[CAL]\d+(-\d+)?|C-.+")
+LIST_NAME = re.compile(r"train|dev|[CAL]\d+(-\d+)?|C\d*-.+")
 PREFIX = r"^(?:[FLA]\d+|C\d+-\d+)_"
 """RE2 pattern of what a fake's name puts before the name of its source."""
 SPEAKERS = {"vctk": r"^(?P<speaker>[ps]\d+)_\d+$", "aishell3": r"^(?P<speaker>SSB\d{4})\d{4}$"}
@@ -47,6 +47,7 @@ def read(data: Path) -> SplitTrials:
     """Read a tree; lists without a label file are absent, missing audio is told in the notes."""
     files: dict[str, Path] = {}
     notes: list[str] = []
+    rejected: list[Rejected] = []
     for path in _label_files(data):
         name = _list_name(path)
         if name in files:
@@ -55,7 +56,9 @@ def read(data: Path) -> SplitTrials:
     if not files:
         raise CodecfakeError(f"{data} has no label files of Codecfake", next_step=f"codecfake verify {data}")
     index = AudioIndex.scan(data.parent if data.name in LABEL_FOLDERS else data)
-    lists = {name: _read_list(name, files[name], index, notes) for name in sorted(files, key=_order)}
+    lists = {
+        name: _read_list(name, files[name], index, notes, rejected) for name in sorted(files, key=_order)
+    }
     return SplitTrials(
         NAME,
         digest_lists(list(lists.values())),
@@ -63,6 +66,7 @@ def read(data: Path) -> SplitTrials:
         lists.get(DEV) or empty_trials(DEV, index.root),
         {name: trials for name, trials in lists.items() if name not in (TRAIN, DEV)},
         notes,
+        rejected,
     )
 
 
@@ -93,9 +97,14 @@ def _list_name(path: Path) -> str:
     return re.sub(r"^L(?=\d)", "A", path.stem)
 
 
-def _read_list(name: str, path: Path, index: AudioIndex, notes: list[str]) -> "TrialList":
+def _read_list(
+    name: str, path: Path, index: AudioIndex, notes: list[str], rejected: list[Rejected]
+) -> "TrialList":
     """Read one label file and find its audio."""
     labels = read_label_file(path)
+    rejected += [
+        Rejected(path.name, line.text, f"line {line.number}: {line.reason}") for line in labels.bad_lines
+    ]
     if labels.bad_line_count:
         worst = labels.bad_lines[0]
         notes.append(
@@ -164,5 +173,7 @@ SOURCE = Source(
         "`7z x train_split.zip`, then unzip the train.zip inside (authors' issue 9).",
         "In A1..A3 the third column says L1..L3 for bona fide files too; the second column counts.",
     ),
+    licence="CC BY-NC-ND 4.0",
+    lists=lambda data: list(_label_files(data)),
     undistributed=UNDISTRIBUTED,
 )

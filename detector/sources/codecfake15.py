@@ -13,7 +13,7 @@ import numpy as np
 from codecfake.detector.sources.audio_index import AudioIndex, names_of, stems_of
 from codecfake.detector.sources.protocols import build_list, constant, read_header_csv
 from codecfake.detector.sources.source import Source
-from codecfake.detector.trials import DEV, TRAIN, SplitTrials, TrialList, digest_lists
+from codecfake.detector.trials import DEV, TRAIN, Rejected, SplitTrials, TrialList, digest_lists
 from codecfake.manifests.labels import Label
 from codecfake.manifests.schema import REAL
 
@@ -24,6 +24,7 @@ NAME = "codecfake-15"
 SPEAKERS = {DEV: ["p226", "p229"], "eval": ["p227", "p228"]}
 GENUINE = "genuine"
 FILE_NAME = r"^(?:(?P<codec>[^+]+)\+)?(?P<utterance_id>(?P<speaker>[ps]\d+)_\d+)$"
+KEPT_STRANGERS = 1_000
 COLUMNS = ["path", "label", "speaker", "codec"]
 
 
@@ -42,15 +43,21 @@ def read(data: Path) -> SplitTrials:
     path = _datalist(data)
     files = names_of(read_header_csv(path, COLUMNS)["path"]) if path else index.names
     parsed = pc.extract_regex(stems_of(files), FILE_NAME)
-    if strangers := len(files) - pc.sum(parsed.is_valid()).as_py():
-        notes.append(f"{strangers:,} files are not named CODEC+SPEAKER_NUMBER and were left out")
+    strangers = files.filter(pc.invert(parsed.is_valid()))
+    if len(strangers):
+        notes.append(f"{len(strangers):,} files are not named CODEC+SPEAKER_NUMBER and were left out")
+    where = path.name if path else NAME
+    rejected = [
+        Rejected(where, file, "not named CODEC+SPEAKER_NUMBER")
+        for file in strangers[:KEPT_STRANGERS].to_pylist()
+    ]
     files, parsed = files.filter(parsed.is_valid()), parsed.filter(parsed.is_valid())
     everything = _build(index, files, parsed, notes)
     if not everything.count(Label.BONA_FIDE):
         notes.append(
             "there is no bona fide file: those of the codecs hold none, see rogertseng/CodecFake_wavs"
         )
-    return _split(everything, notes)
+    return replace(_split(everything, notes), rejected=rejected)
 
 
 def _datalist(data: Path) -> Path | None:
@@ -103,6 +110,8 @@ SOURCE = Source(
     "CodecFake (fifteen codecs): datalist.csv, or audio named encodec_24khz+p225_001.wav",
     recognise,
     read,
+    licence="CC BY 4.0",
+    lists=lambda data: [path] if (path := _datalist(data)) else [],
     facts=(
         "The copy at rogertseng/CodecFake keeps the audio inside Parquet files; the archives of "
         "rogertseng/CodecFake_wavs, unzipped, are what is read here. genuine.zip was added in April 2025.",

@@ -21,5 +21,9 @@ class Source:
     """Trials per list as published."""
     facts: tuple[str, ...] = ()
     """What a user of the published copy should know."""
+    licence: str = ""
+    """Under which it is published, where that is known."""
+    lists: Callable[[Path], list[Path]] = lambda data: []
+    """The text files that list it, in a folder that holds one."""
     undistributed: Mapping[str, str] = field(default_factory=dict)
     """Lists whose bona fide audio is in no published copy, and why."""

@@ -20,6 +20,12 @@ def audit(
         typer.Option(help="Folder with the sources of the fakes, where DATA holds none.", show_default=False),
     ] = None,
     split: options.SplitName = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="Audit a robustness condition of a run, e.g. opus16.", show_default="the files as built"
+        ),
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=0, help="Source utterances to measure, chosen by a fixed seed; 0 for all.")
     ] = 2000,
@@ -31,7 +37,8 @@ def audit(
     ] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="Bootstrap rounds for the 95 % intervals.")] = 1000,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the report.", show_default="DATA/audit")
+        Path | None,
+        typer.Option(help="Folder for the report.", show_default="DATA/audit, or DATA/audit-CONDITION"),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -43,9 +50,9 @@ def audit(
     from codecfake.flows.running import monitored
     from codecfake.flows.tables import show_json
 
-    folder = (out or data / "audit").absolute()
+    folder = (out or data / (f"audit-{condition}" if condition else "audit")).absolute()
     with monitored() as monitor:
-        material = gather(data, split, real, limit)
+        material = gather(data, split, real, limit, condition)
         result, measured = audit_files(data.absolute(), material, monitor, margin=margin, rounds=rounds)
         publish_audit(folder, result, measured)
     if json:

@@ -81,8 +81,9 @@ def train(
     from codecfake.detector.training.processes import is_first_process, starts_processes
     from codecfake.flows.running import Training, find_split, run_training
     from codecfake.flows.summaries import say
+    from codecfake.pipeline.status import is_run as is_run_folder
 
-    is_run = (data / "run.yaml").is_file()
+    is_run = is_run_folder(data)
     if out is None and not is_run:
         raise typer.BadParameter("needed, because DATA is no run folder of ours", param_hint="--out")
     if out is not None and name is not None:

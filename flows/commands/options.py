@@ -7,7 +7,9 @@ import typer
 
 from codecfake.pipeline.object_store import located
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `codecfake build` made.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, made by `codecfake build` or `import`.")
+]
 _CORPUS = {"parser": located, "metavar": "PATH|URL", "show_default": False}
 Vctk = Annotated[Path | None, typer.Option(help="Root of VCTK 0.92 or 0.80, also s3://...", **_CORPUS)]
 Aishell3 = Annotated[Path | None, typer.Option(help="Root of AISHELL-3, also s3://...", **_CORPUS)]

@@ -14,10 +14,9 @@ def status(run: options.RunFolder, json: options.Json = False) -> None:
 
     from codecfake.flows.summaries import show_status
     from codecfake.flows.tables import show_json
-    from codecfake.pipeline.config import saved_config
-    from codecfake.pipeline.status import run_status
+    from codecfake.pipeline.status import status_of
 
-    result = run_status(saved_config(run))
+    result = status_of(run)
     if json:
         show_json(asdict(result) | {"is_complete": result.is_complete})
     else:
@@ -35,21 +34,21 @@ def verify(
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import show_verification
     from codecfake.flows.tables import show_json
-    from codecfake.pipeline.config import SAVED_AS, saved_config
-    from codecfake.pipeline.status import planned_shards
+    from codecfake.pipeline.imports.record import read_import
+    from codecfake.pipeline.status import is_run, planned_in
     from codecfake.pipeline.verification import verify as verify_run
 
-    if not (run / SAVED_AS).is_file():
+    if not is_run(run):
         if not verify_dataset(run.absolute(), json=json):
             raise typer.Exit(1)
         return
-    planned = planned_shards(saved_config(run))
+    planned = planned_in(run)
     with monitored() as monitor:
         report = verify_run(run.absolute(), planned, monitor)
     if json:
         show_json(asdict(report) | {"is_whole": report.is_whole})
     else:
-        show_verification(run, report)
+        show_verification(run, report, is_imported=read_import(run) is not None)
     if not report.is_whole:
         raise typer.Exit(1)
 

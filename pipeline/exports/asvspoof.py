@@ -1,8 +1,12 @@
-"""ASVspoof-style protocols, ``SPEAKER FILE - ATTACK KEY`` as in 2019 LA, beside the audio they name."""
+"""ASVspoof-style protocols, ``SPEAKER FILE - ATTACK KEY`` as in 2019 LA, beside the audio they name.
+
+The third column names the robustness condition where a file is under one, as the codec stands there in 2021.
+"""
 
 from pathlib import Path
 
 from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.labels import Label
 from codecfake.manifests.splits import codec_role
 from codecfake.pipeline.exports.contents import Contents
@@ -18,11 +22,14 @@ def write_loose(contents: Contents, out: Path, monitor: Monitor) -> None:
     """Link the audio, then write the protocols; an attack is called by its condition, C4."""
     link_audio(contents, out, dict(enumerate(locations(contents))), monitor)
     lines: dict[str, list[str]] = {split: [] for split in PROTOCOLS}
-    columns = (contents.table[name].to_pylist() for name in ("split", "speaker", "file", "codec", "label"))
-    for split, speaker, file, codec, label in zip(*columns, strict=True):
+    columns = [contents.table[name].to_pylist() for name in ("split", "speaker", "file", "codec", "label")]
+    columns.append(
+        contents.table[PROCESSING].to_pylist() if contents.settings else [""] * contents.table.num_rows
+    )
+    for split, speaker, file, codec, label, setting in zip(*columns, strict=True):
         attack = codec_role(codec).condition or "-"
         key = Label.parse(label).protocol_name
-        lines[split].append(f"{_word(speaker)} {Path(file).stem} - {attack} {key}\n")
+        lines[split].append(f"{_word(speaker)} {Path(file).stem} {setting or '-'} {attack} {key}\n")
     for split, name in PROTOCOLS.items():
         publish_text(out / FOLDER / f"Codecfake.cm.{name}.txt", "".join(lines[split]))
 

@@ -5,18 +5,27 @@ from typing import Any
 
 from codecfake.codec_adapters import CodecError, find_codec
 from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.measurements import markdown_table
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
-from codecfake.pipeline.exports.card_texts import CITATION, CONTENT, LIMITS, LOADING, MINI_WARNING
+from codecfake.pipeline.exports.card_texts import LIMITS, LOADING, MINI_WARNING
 from codecfake.pipeline.exports.contents import Contents
+from codecfake.pipeline.exports.identity import identify
 from codecfake.pipeline.exports.licences import LICENCE_PAGES
 from codecfake.pipeline.exports.listing import count_by
 
 CARD = "README.md"
 LICENCES = "LICENSE.md"
-TITLE = "Codecfake, rebuilt"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+BUILT_LICENCES = """\
+The licences of the recordings are those of the published corpora. Stand-ins of the same layout, such as the synthetic
+speech of `codecfake demo`, do not fall under them.
+"""
+IMPORTED_LICENCES = """\
+The files were imported from a published dataset. The licence of the recordings is that of the dataset as a whole, and
+covers its fakes, too.
+"""
 LARGEST_SIZE = "1M<n<10M"
 
 
@@ -39,12 +48,12 @@ def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
     files = contents.table.num_rows
     more: dict[str, Any] = {"configs": configs} if configs else {}
     return DatasetCardData(
-        language=sorted({row["language"] for row in count_by(contents.table, ["language"])}),
+        language=sorted({row["language"] for row in count_by(contents.table, ["language"])} - {""}),
         license="other",
         license_name="per-file",
         license_link=LICENCES,
         annotations_creators=["machine-generated"],
-        pretty_name=TITLE,
+        pretty_name=identify(contents).title,
         size_categories=[next((name for limit, name in SIZES if files < limit), LARGEST_SIZE)],
         source_datasets=["extended"],
         task_categories=["audio-classification"],
@@ -54,23 +63,24 @@ def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
 
 
 def _body(contents: Contents, format_name: str) -> str:
-    summary = contents.summary
+    identity, summary = identify(contents), contents.summary
     seed = f", seed {summary['seed']}" if summary["seed"] is not None else ""
     about = f"Split `{contents.split}` (policy {summary['policy']}{seed}) of run `{contents.stamp['digest'][:12]}`."
     parts = [
-        f"# {TITLE}",
-        CONTENT,
+        f"# {identity.title}",
+        identity.content,
         *([MINI_WARNING] if contents.weights == "mini" else []),
         about,
         f"## How to read it\n\n{LOADING[format_name]}",
         f"## Counts\n\n{_counts(contents)}",
+        *([f"## Robustness conditions\n\n{_settings_counts(contents)}"] if contents.settings else []),
         f"## Codecs\n\n{_codecs(contents)}",
         f"## Licences\n\nEvery row names three: `corpus_licence`, `codec_licence` and `weights_licence`. "
         f"[{LICENCES}]({LICENCES}) lists them.",
         f"## Limits\n\n{LIMITS}",
         *([f"## Warnings of the split\n\n{_bullets(summary['warnings'])}"] if summary["warnings"] else []),
         f"## How it was built\n\n{_settings(contents)}",
-        f"## Citation\n\n{CITATION}",
+        f"## Citation\n\n```bibtex\n{identity.citation}\n```\n\nCite the corpora and the codecs too.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -85,6 +95,19 @@ def _counts(contents: Contents) -> str:
         if (split, codec) in found
     ]
     return markdown_table(["split", "codec", "files", "hours"], rows)
+
+
+def _settings_counts(contents: Contents) -> str:
+    rows = [
+        [row[PROCESSING], row["files"], row["hours"]]
+        for row in count_by(contents.table, [PROCESSING])
+        if row[PROCESSING]
+    ]
+    table = markdown_table(["processing", "files", "hours"], rows)
+    return (
+        "Evaluation files once more, bona fide and fake alike, through a channel, noise or a room. The column "
+        f"`processing` tells them apart; they are part of the counts above.\n\n{table}"
+    )
 
 
 def _codecs(contents: Contents) -> str:
@@ -123,15 +146,14 @@ def _licences(contents: Contents) -> str:
             "code and weights. `manifest.csv` names all three for every file.",
             f"## Recordings\n\n{markdown_table(['corpus', 'files', 'licence', 'text'], corpora)}",
             f"## Codecs\n\n{markdown_table(['codec', 'files', 'code of its authors', 'weights'], codecs)}",
-            "The licences of the recordings are those of the published corpora. Stand-ins of the same layout, "
-            "such as the synthetic speech of `codecfake demo`, do not fall under them.\n",
+            IMPORTED_LICENCES if contents.imported else BUILT_LICENCES,
         ]
     )
 
 
 def _settings(contents: Contents) -> str:
     fingerprint = {
-        name: value for name, value in contents.stamp["fingerprint"].items() if "sha256" not in name
+        name: value for name, value in contents.origin.items() if contents.imported or "sha256" not in name
     }
     return markdown_table(["setting", "value"], list(fingerprint.items()))
 

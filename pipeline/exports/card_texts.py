@@ -6,6 +6,11 @@ detectors of codec-made deepfake audio are trained and tested on. It is a rebuil
 (arXiv 2405.04880) from its raw corpora, not a copy of the published files. The layout is that of version 1 of
 the published dataset, without its sets A1 to A3, which are not made by codecs."""
 
+IMPORTED_CONTENT = """\
+The dataset {dataset} as it was published, under {licence}, in another layout. The audio files are byte for byte
+those of the published copy that was imported; nothing here was resynthesised. Its licence holds for this copy too:
+under a licence that allows no derivatives, keep it to yourself."""
+
 MINI_WARNING = """\
 **Made with demonstration networks (`--weights mini`), not with the codecs' published weights. Do not report
 results on it.**"""
@@ -16,8 +21,8 @@ LIMITS = """\
 - Rate, length, level and silence can tell real from fake where a codec changes them. `codecfake audit RUN` measures
   it on the run."""
 
-CITATION = """\
-```bibtex
+CODECFAKE_PAPER = "https://arxiv.org/abs/2405.04880"
+CODECFAKE_CITATION = """\
 @article{xie2025codecfake,
   title   = {The Codecfake Dataset and Countermeasures for the Universally Detection of Deepfake Audio},
   author  = {Xie, Yuankun and others},
@@ -25,10 +30,18 @@ CITATION = """\
   volume  = {33},
   year    = {2025},
   note    = {arXiv:2405.04880}
-}
-```
+}"""
 
-Cite the corpora and the codecs too."""
+CODECFAKE15_PAPER = "https://arxiv.org/abs/2406.07237"
+CODECFAKE15_CITATION = """\
+@inproceedings{wu2024codecfake,
+  title     = {CodecFake: Enhancing Anti-Spoofing Models Against Deepfake Audios from Codec-Based
+               Speech Synthesis Systems},
+  author    = {Wu, Haibin and Tseng, Yuan and Lee, Hung-yi},
+  booktitle = {Interspeech},
+  year      = {2024},
+  note      = {arXiv:2406.07237}
+}"""
 
 COLUMNS = """\
 `label` is `real` or `fake`, `codec` the codec of a fake, `conditions` the test conditions a file belongs to

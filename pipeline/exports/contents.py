@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codecfake.manifests.derived import PROCESSING, derived_manifests, derived_name
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
 from codecfake.pipeline.config import saved_config
-from codecfake.pipeline.exports.licences import codec_licences, corpus_licence
+from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
+from codecfake.pipeline.imports.record import ImportRecord, read_import
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.source import current_source
 from codecfake.pipeline.splitting import SPLITS_FOLDER
@@ -41,21 +43,49 @@ class Contents:
     """The run's ``run.json``."""
     weights: str
     """official, mini or other: a folder's name is the user's own business."""
+    imported: ImportRecord | None
+    """What the run was imported from, if it was not built."""
     table: "pa.Table"
-    """The dataset manifest, with ``transcript``, ``corpus_licence``, ``codec_licence``, ``weights_licence``."""
+    """The dataset manifest, with ``transcript``, ``corpus_licence``, ``codec_licence``, ``weights_licence``; where the
+    split has robustness conditions, their rows follow, and ``processing`` names their setting, empty for the others."""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What decided the audio, as far as this run knows."""
+        if self.imported is None:
+            return self.stamp["fingerprint"]
+        lists = {f"sha256 of {path}": digest for path, digest in self.imported.lists.items()}
+        return {"imported from": self.imported.dataset, "licence": self.imported.licence} | lists
 
     def groups(self) -> dict[str, np.ndarray]:
-        """Rows of train, dev, ``test-real`` and ``test-C4`` for each condition; every file is in one group."""
+        """Rows of each part of the split; every file is in one group.
+
+        Groups are train, dev, ``test-real``, ``test-C4`` for each condition, and ``test-real-opus16`` and so on.
+        """
         import pyarrow.compute as pc
 
         groups = {name: np.flatnonzero(pc.equal(self.table["split"], name)) for name in SPLITS[:2]}
         is_eval = np.asarray(pc.equal(self.table["split"], SPLITS[2]))
-        for codec in sorted(
-            pc.unique(self.table["codec"]).to_pylist(), key=lambda name: codec_role(name).order
-        ):
-            rows = np.flatnonzero(is_eval & np.asarray(pc.equal(self.table["codec"], codec)))
-            groups[f"test-{codec_role(codec).condition or REAL}"] = rows
+        codecs = sorted(pc.unique(self.table["codec"]).to_pylist(), key=lambda name: codec_role(name).order)
+        for setting in ("", *self.settings):
+            is_mine = is_eval & self._is_under(setting)
+            for codec in codecs:
+                name = codec_role(codec).condition or REAL
+                rows = np.flatnonzero(is_mine & np.asarray(pc.equal(self.table["codec"], codec)))
+                groups[f"test-{derived_name(name, setting) if setting else name}"] = rows
         return {name: rows for name, rows in groups.items() if len(rows)}
+
+    @property
+    def settings(self) -> list[str]:
+        """Names of the robustness conditions."""
+        if PROCESSING not in self.table.column_names:
+            return []
+        return sorted(set(self.table[PROCESSING].to_pylist()) - {""})
+
+    def _is_under(self, setting: str) -> np.ndarray:
+        if PROCESSING not in self.table.column_names:
+            return np.ones(self.table.num_rows, dtype=bool)
+        return np.asarray(self.table[PROCESSING].to_numpy() == setting)
 
     def rows(self, index: np.ndarray) -> list[dict[str, Any]]:
         """Rows as dictionaries, with ``path`` relative to the run."""
@@ -115,13 +145,15 @@ def read_contents(run_dir: Path, split: str) -> Contents:
     if not (folder / "manifest.parquet").is_file():
         raise CodecfakeError(f"{run_dir} has no split {split!r}", next_step=f"codecfake splits {run_dir}")
     stamp = json.loads((run_dir / STAMP).read_text(encoding="utf-8"))
-    weights = saved_config(run_dir).weights
-    table = pq.read_table(folder / "manifest.parquet").combine_chunks()
+    imported = read_import(run_dir)
+    weights = AS_PUBLISHED if imported else saved_config(run_dir).weights
+    table = _with_conditions(pq.read_table(folder / "manifest.parquet"), folder).combine_chunks()
     _refuse_escapes(table)
     source = current_source(run_dir)
     spoken = dict(zip(source["utterance_id"].to_pylist(), source["transcript"].to_pylist(), strict=True))
     corpora = {
-        name: corpus_licence(name, stamp["fingerprint"]["corpora"]) for name in _distinct(table, "corpus")
+        name: imported.licence if imported else corpus_licence(name, stamp["fingerprint"]["corpora"])
+        for name in _distinct(table, "corpus")
     }
     codecs = {name: codec_licences(name, weights) for name in _distinct(table, "codec")}
     added = {
@@ -136,7 +168,25 @@ def read_contents(run_dir: Path, split: str) -> Contents:
         )
     summary = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
     known = weights if weights in ("official", "mini") else "other"
-    return Contents(run_dir, split, summary, stamp, known, table)
+    return Contents(run_dir, split, summary, stamp, known, imported, table)
+
+
+def _with_conditions(clean: "pa.Table", split: Path) -> "pa.Table":
+    """Append the rows of the robustness conditions of a split, if it has any, and say which setting each is under."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    manifests = derived_manifests(split)
+    if not manifests:
+        return clean
+    tables = {"": clean} | {setting: pq.read_table(path) for setting, path in manifests.items()}
+    field = pa.field(PROCESSING, pa.string(), nullable=False)
+    return pa.concat_tables(
+        [
+            table.append_column(field, pa.array([setting] * len(table), pa.string()))
+            for setting, table in tables.items()
+        ]
+    )
 
 
 def _distinct(table: "pa.Table", column: str) -> list[str]:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import publish_json
-from codecfake.pipeline.exports.card import TITLE
-from codecfake.pipeline.exports.card_texts import CITATION, CONTENT
 from codecfake.pipeline.exports.contents import Contents
+from codecfake.pipeline.exports.identity import identify
 from codecfake.pipeline.exports.licences import LICENCE_PAGES
 from codecfake.pipeline.exports.listing import MANIFEST
 from codecfake.pipeline.provenance import codecfake_version
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CROISSANT = "croissant.json"
-PAPER = "https://arxiv.org/abs/2405.04880"
 DATA_TYPES = {"string": "sc:Text", "int64": "cr:Int64", "int32": "cr:Int32", "double": "cr:Float64"}
 ENCODINGS = {
     ".csv": "text/csv",
@@ -30,6 +28,7 @@ COLUMNS = {
     "method": "Third column of the published label files: 0 for genuine audio, 4 for F04.",
     "source_split": "Part that the utterance belongs to; split says where the file is used.",
     "conditions": "Test conditions of the file, separated by semicolons.",
+    "processing": "Robustness condition that the file is under; empty for audio as it was built.",
     "corpus_licence": "Licence of the recording.",
     "codec_licence": "Licence of the published code of the codec; empty for genuine audio.",
     "weights_licence": "Licence of the codec's weights; empty for genuine audio.",
@@ -84,6 +83,7 @@ def write_croissant(
         digests: Path to sha256 of every file that it lists, ``manifest.csv`` among them.
         date: Day of the export, as in 2026-11-21.
     """
+    identity = identify(contents)
     licences = manifest["corpus_licence"].unique().to_pylist()
     publish_json(
         out / CROISSANT,
@@ -91,16 +91,16 @@ def write_croissant(
             "@context": _context(),
             "@type": "sc:Dataset",
             "conformsTo": "http://mlcommons.org/croissant/1.1",
-            "name": "codecfake-rebuilt",
-            "alternateName": TITLE,
-            "description": " ".join(CONTENT.split()),
-            "isBasedOn": PAPER,
+            "name": identity.name,
+            "alternateName": identity.title,
+            "description": " ".join(identity.content.split()),
+            "isBasedOn": identity.paper,
             "version": codecfake_version(),
             "datePublished": date,
             "isLiveDataset": False,
-            "inLanguage": sorted(manifest["language"].unique().to_pylist()),
+            "inLanguage": sorted(set(manifest["language"].unique().to_pylist()) - {""}),
             "license": sorted(LICENCE_PAGES.get(licence, licence) for licence in licences),
-            "citeAs": CITATION.split("```bibtex\n")[1].split("\n```")[0],
+            "citeAs": identity.citation,
             "creator": {"@type": "sc:Organization", "name": "codecfake"},
             "keywords": ["audio deepfake detection", "anti-spoofing", "neural audio codec"],
             "distribution": [_file_object(out, path, digest) for path, digest in sorted(digests.items())],

@@ -78,6 +78,7 @@ def export_run(run_dir: Path, out: Path, format_name: str, split: str, monitor: 
         "split": split,
         "input_digest": contents.summary["input_digest"],
         "plan_digest": _digest_plan(units),
+        **({"settings": contents.settings, "files": contents.table.num_rows} if contents.settings else {}),
     }
     _refuse_strangers(out, head)
     with run_lock(out, monitor.stop.set):

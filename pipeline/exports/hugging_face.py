@@ -43,21 +43,52 @@ def plan(contents: Contents) -> list[Unit]:
 def configurations(contents: Contents) -> list[dict[str, Any]]:
     """The ``configs`` of the card: everything by default, and one configuration per condition."""
     groups = contents.groups()
-    conditions = [name.removeprefix("test-") for name in groups if name.startswith("test-C")]
+    conditions = {
+        name.removeprefix("test-"): _real_group(contents, name)
+        for name in groups
+        if name.startswith("test-") and not name.startswith("test-real")
+    }
     trained = [
         {"split": split, "path": f"data/{split}-*"}
         for group, split in (("train", "train"), ("dev", "validation"))
         if group in groups
     ]
-    tested = [{"split": "test", "path": "data/test-*"}] if any("test-" in name for name in groups) else []
+    tested = (
+        [{"split": "test", "path": _tested_files(contents)}]
+        if any("test-" in name for name in groups)
+        else []
+    )
     default = {"config_name": "default", "default": True, "data_files": trained + tested}
     return [default] + [
         {
             "config_name": name,
-            "data_files": [{"split": "test", "path": ["data/test-real-*", f"data/test-{name}-?????-of-*"]}],
+            "data_files": [
+                {"split": "test", "path": [f"data/{real}-?????-of-*", f"data/test-{name}-?????-of-*"]}
+            ],
         }
-        for name in conditions
+        for name, real in conditions.items()
     ]
+
+
+def _tested_files(contents: Contents) -> str | list[str]:
+    """Where the files of test are as they were built: what robustness conditions derive from them is not mixed in."""
+    if not contents.settings:
+        return "data/test-*"
+    clean = [
+        name for name in contents.groups() if name.startswith("test-") and not _setting_of(contents, name)
+    ]
+    return [f"data/{name}-?????-of-*" for name in clean]
+
+
+def _setting_of(contents: Contents, group: str) -> str:
+    """The robustness condition that a group is under; empty for files as they were built."""
+    return next((setting for setting in contents.settings if group.endswith(f"-{setting}")), "")
+
+
+def _real_group(contents: Contents, group: str) -> str:
+    """The bona fide files that a group of fakes is held against."""
+    setting = _setting_of(contents, group)
+    return f"test-real-{setting}" if setting else "test-real"
 
 
 def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: Monitor) -> None:

@@ -10,8 +10,11 @@ VCTK_080_LICENCE = "ODC-By 1.0"
 MINI_LICENCE = "MIT (demonstration network that ships with codecfake)"
 GIVEN_LICENCE = "not known (weights given by the user; checkpoint_sha256 names them)"
 NOT_KNOWN = "not known"
+AS_PUBLISHED = "as published"
+"""Setting of the weights of an imported run."""
 LICENCE_PAGES = {
     "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "CC BY-NC-ND 4.0": "https://creativecommons.org/licenses/by-nc-nd/4.0/",
     "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
     VCTK_080_LICENCE: "https://opendatacommons.org/licenses/by/1-0/",
 }
@@ -42,7 +45,7 @@ def codec_licences(codec: str, weights: str) -> CodecLicences:
 
     Args:
         codec: Id of the codec, or ``real``.
-        weights: The run's setting: official, mini, or a folder.
+        weights: The run's setting: official, mini, or a folder; ``AS_PUBLISHED`` where the fakes were imported.
     """
     if codec == REAL:
         return CodecLicences("", "")
@@ -50,5 +53,5 @@ def codec_licences(codec: str, weights: str) -> CodecLicences:
         card = find_codec(codec).card
     except CodecError:
         return CodecLicences(NOT_KNOWN, NOT_KNOWN)
-    stated = {"official": card.weights_licence, "mini": MINI_LICENCE}
+    stated = {"official": card.weights_licence, "mini": MINI_LICENCE, AS_PUBLISHED: NOT_KNOWN}
     return CodecLicences(card.code_licence, stated.get(weights, GIVEN_LICENCE))

@@ -1,0 +1,1 @@
+"""Robustness conditions: the evaluation files of a split through channels, noise and rooms."""

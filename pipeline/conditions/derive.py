@@ -1,0 +1,212 @@
+"""Deriving the robustness conditions of a split: shard by shard, what is published is not done again."""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codecfake.manifests.dataset import condition_rows
+from codecfake.manifests.derived import MANIFEST, derived_file, derived_folder, derived_name
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.labels import Label
+from codecfake.manifests.reasons import Reason
+from codecfake.manifests.schema import check_schema, dataset_schema
+from codecfake.pipeline.conditions.deriving import Deriver, Row
+from codecfake.pipeline.conditions.processing import Setting
+from codecfake.pipeline.conditions.store import (
+    derived_table,
+    evaluated_rows,
+    publish_manifest,
+    start_store,
+)
+from codecfake.pipeline.devices import cpu_count
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.provenance import now
+from codecfake.pipeline.run_lock import run_lock
+from codecfake.pipeline.shard_store import (
+    AUDIO,
+    drafts,
+    publish_shard,
+    published_shards,
+    read_items,
+    shard_draft,
+    shard_path,
+)
+from codecfake.pipeline.shards import cut_shards
+from codecfake.pipeline.splitting import SPLITS_FOLDER
+from codecfake.pipeline.tree import refuse_escapes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_COLUMNS = [
+    "file",
+    "label",
+    "codec",
+    "utterance_id",
+    "speaker",
+    "path",
+    "samples",
+    "seconds",
+    "sample_rate",
+    "sha256",
+]
+
+
+@dataclass(frozen=True)
+class DerivedSetting:
+    """What a split holds of one setting."""
+
+    setting: str
+    folder: Path
+    derived: int
+    """Files that this call wrote."""
+    kept: int
+    """Files that were there."""
+    quarantined: tuple[dict[str, Any], ...]
+    """File, reason and message of everything that could not be processed."""
+    conditions: dict[str, dict[str, int]]
+    """Bona fide and fake files by condition."""
+    clipped_files: int
+    """Files with samples beyond full scale."""
+
+
+def derive_conditions(
+    run_dir: Path, split: str, settings: Sequence[Setting], chosen: Sequence[str] | None, monitor: Monitor
+) -> list[DerivedSetting]:
+    """Process the evaluation files of a split, bona fide and fake alike.
+
+    A call that was stopped is finished by the same call. What could not be processed stays quarantined.
+
+    Args:
+        run_dir: The run folder.
+        split: Name of the split.
+        settings: What to do to the files, one condition per setting and condition of the split.
+        chosen: Conditions such as C1, or codecs such as F01; all when None.
+        monitor: Told about the progress.
+
+    Raises:
+        CodecfakeError: If the split or a condition is not there, its manifest is damaged, or nothing at all could
+            be processed.
+        Stopped: If the user asked to stop.
+    """
+    import pyarrow.parquet as pq
+
+    folder = run_dir / SPLITS_FOLDER / split
+    with run_lock(run_dir, monitor.stop.set):
+        clean = pq.read_table(folder / MANIFEST)
+        check_schema(clean, dataset_schema(), str(folder / MANIFEST))
+        refuse_escapes(clean)
+        rows = evaluated_rows(clean, chosen).select(ROW_COLUMNS).to_pylist()
+        voices = _bona_fide(evaluated_rows(clean, None).select(ROW_COLUMNS))
+        _refuse_taken_names(clean, settings)
+        derivers = [Deriver(run_dir, setting, voices) for setting in settings]
+        return [_derive(deriver, folder, clean, rows, monitor) for deriver in derivers]
+
+
+def _bona_fide(rows: "pa.Table") -> list[Row]:
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.equal(rows["label"], Label.BONA_FIDE.published_name)).to_pylist()
+
+
+def _derive(
+    deriver: Deriver, split: Path, clean: "pa.Table", rows: Sequence[Row], monitor: Monitor
+) -> DerivedSetting:
+    setting = deriver.setting
+    if setting.needs_other_voices and len({row["speaker"] for row in deriver.voices}) < 2:
+        raise CodecfakeError(f"{setting.name} needs bona fide evaluation files of two speakers")
+    if len({derived_file(row["file"], setting.name) for row in rows}) != len(rows):
+        raise CodecfakeError(f"{split}: two evaluation files differ in their ending alone")
+    store = derived_folder(split, setting.name)
+    start_store(store, split, setting)
+    for leftover in drafts(store):
+        shutil.rmtree(leftover, ignore_errors=True)
+    there = set(read_items(store)["file"].to_pylist())
+    pending = [row for row in rows if derived_file(row["file"], setting.name) not in there]
+    monitor.begin(setting.name, round(sum(row["seconds"] for row in pending)), "s")
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        for codec in dict.fromkeys(row["codec"] for row in pending):
+            mine = [row for row in pending if row["codec"] == codec]
+            for shard in cut_shards(codec, mine, _next_prefix(store, codec)):
+                _derive_shard(deriver, store, shard.codec, shard.id, shard.utterances, pool, monitor)
+    monitor.end()
+    table = derived_table(store, setting.name, clean)
+    publish_manifest(store, table)
+    return _sum_up(store, setting.name, table, len(pending))
+
+
+def _derive_shard(
+    deriver: Deriver,
+    store: Path,
+    codec: str,
+    shard_id: str,
+    rows: Sequence[Row],
+    pool: ThreadPoolExecutor,
+    monitor: Monitor,
+) -> None:
+    began = time.monotonic()
+    place = shard_path(store, codec, shard_id).relative_to(deriver.run_dir) / AUDIO
+    with shard_draft(store, codec, shard_id) as draft:
+
+        def derive(row: Row) -> dict[str, Any]:
+            monitor.raise_if_stopped()
+            item = deriver.derive(row, draft / AUDIO)
+            monitor.advance(row["seconds"])
+            return item if item["reason"] else item | {"path": (place / item["file"]).as_posix()}
+
+        items = list(pool.map(derive, rows))
+        _refuse_hopeless(deriver.setting, items)
+        record = {
+            "source_seconds": round(sum(row["seconds"] for row in rows), 3),
+            "wall_seconds": round(time.monotonic() - began, 3),
+            "published_at": now(),
+        }
+        publish_shard(draft, store, codec, shard_id, items, record)
+
+
+def _next_prefix(store: Path, codec: str) -> str:
+    """What ids of new shards begin with: the number of the call among those that added to this codec."""
+    calls = {path.name.split("-")[0] for path in published_shards(store) if path.parent.name == codec}
+    return f"{max((int(call) for call in calls), default=-1) + 1:03d}-"
+
+
+def _refuse_hopeless(setting: Setting, items: Sequence[dict[str, Any]]) -> None:
+    """Blame the encoder, not the files, when it fails on every one of them."""
+    if all(item["reason"] == Reason.CODEC_ERROR for item in items):
+        raise CodecfakeError(
+            f"{setting.name} failed on each of {len(items):,} files, the first of them: {items[0]['message']}",
+            cause="the encoder of this machine does not work",
+            next_step="codecfake conditions --list",
+        )
+
+
+def _refuse_taken_names(clean: "pa.Table", settings: Sequence[Setting]) -> None:
+    """Refuse a setting under which a condition would be called as another one of the split is."""
+    names = set(condition_rows(clean))
+    for setting in settings:
+        if taken := sorted(names & {derived_name(name, setting.name) for name in names}):
+            raise CodecfakeError(f"the split has a condition {taken[0]} already, of a codec of that name")
+
+
+def _sum_up(store: Path, setting: str, table: "pa.Table", derived: int) -> DerivedSetting:
+    items = read_items(store)
+    failed = items.filter(items["reason"].is_valid()).select(["file", "reason", "message"]).to_pylist()
+    labels = table["label"].combine_chunks()
+    counts = {}
+    for name, rows in condition_rows(table).items():
+        found = Counter(labels.take(rows).to_pylist())
+        counts[name] = {label.published_name: found[label.published_name] for label in Label}
+    return DerivedSetting(
+        setting=setting,
+        folder=store,
+        derived=derived,
+        kept=len(items) - derived,
+        quarantined=tuple(failed),
+        conditions=counts,
+        clipped_files=sum(count > 0 for count in items["clipped_samples"].to_pylist()),
+    )
