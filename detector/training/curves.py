@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 def publish_curves(folder: Path, history: Sequence[EpochRecord]) -> None:
     """Publish ``history.png`` and ``history.svg`` beside ``history.csv``."""
-    publish_figure(folder, "history", lambda: _draw(history))
+    publish_figure(folder, "history", lambda: history_figure(history))
 
 
-def _draw(history: Sequence[EpochRecord]) -> "Figure":
+def history_figure(history: Sequence[EpochRecord]) -> "Figure":
+    """Losses over epochs, and below them the EER on dev."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
