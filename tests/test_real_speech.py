@@ -9,6 +9,9 @@ from pystoi import stoi
 from run_helpers import build_here, manifest
 
 from codecfake.codec_adapters.presets import PRESETS
+from codecfake.detector.audit.separation import MARGIN_PERCENT, Kind
+from codecfake.flows.audit import audit_files
+from codecfake.flows.audit_material import gather
 from codecfake.pipeline.config import make_config
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.status import planned_shards
@@ -55,3 +58,10 @@ def test_the_fakes_are_intelligible_and_as_loud(run):
         assert np.mean(scores) > LOWEST_STOI, codec
         level = [20 * np.log10(fake.std() / real[name].std()) for name, fake in fakes.items()]
         assert abs(np.median(level)) < 3, codec
+
+
+def test_an_audit_of_the_default_build_finds_no_shortcut(run):
+    material = gather(run.out, None, None, limit=0)
+    found, _ = audit_files(run.out, material, Monitor(), margin=MARGIN_PERCENT, rounds=200)
+    assert found.named(Kind.SHORTCUT) == []
+    assert not found.unreadable
