@@ -1,0 +1,155 @@
+"""Every command that reads or writes the manifests, on a run of the dataset's full size: seconds and memory.
+
+The files are tiny (0.12 s), so the run needs some 6 GB of disk instead of 100; what grows with the number of files is
+as in the full dataset. Each command is a process of its own, typed as a user would.
+
+    python benchmarks/load.py [--files 1058216] [--folder FOLDER]
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import record
+from small_files import CODECS, Stages, make_corpus, make_wavs, write_shard
+
+from codecfake.manifests.labels import Label
+from codecfake.pipeline.build import build
+from codecfake.pipeline.config import make_config
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.shard_store import is_published
+from codecfake.pipeline.shards import ShardBlock
+
+FILES = 1_058_216
+SPLIT = "published-seed0"
+DETECTOR = "random"
+"""Its name: not trained."""
+COMMAND = "from codecfake.flows.cli import main; main()"
+LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(json.dumps({
+    "exit": os.waitstatus_to_exitcode(status),
+    "seconds": round(time.perf_counter() - began, 1),
+    "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+    "peak_mebibytes": round(used.ru_maxrss / 1024),
+}))
+"""
+"""A small process between: a child's memory begins with the most that its parent ever had."""
+COMMANDS = (
+    "status {run}",
+    "verify {run}",
+    "splits {run} --policy speaker-disjoint --seed 1",
+    "evaluate {run} --split published-seed0 --name random",
+    "audit {run} --split published-seed0",
+    "report {run} --split published-seed0",
+    "compare {run} {run}",
+    "retry {run}",
+    "export asvspoof {run} {out}/asvspoof --split published-seed0",
+    "export webdataset {run} {out}/webdataset --split published-seed0",
+    "export hf {run} {out}/hf --split published-seed0",
+    "import {run}/splits/published-seed0/Codecfake {out}/imported",
+)
+
+
+def build_run(folder: Path, files: int) -> Path:
+    """Build a run whose shards hold noise that no network has seen; everything else is the build's own work."""
+    utterances = files // (1 + len(CODECS))
+    make_corpus(folder / "corpus", utterances)
+    config = make_config(
+        {"aishell3": folder / "corpus", "out": folder / "run", "weights": "mini", "device": "cpu"}
+    )
+    wavs, stages = make_wavs(files), Stages()
+
+    def write_blocks(_job: Any, blocks: list[ShardBlock], _monitor: Monitor) -> list[str]:
+        for block in blocks:
+            for shard in block.shards:
+                if not is_published(config.out, shard.codec, shard.id):
+                    write_shard(config.out, shard, wavs, stages)
+        return []
+
+    build(config, Monitor(), write_blocks)
+    return config.out
+
+
+def write_detector(run: Path) -> None:
+    """Publish an untrained Mel-LCNN with random scores, higher ones for bona fide: only reading them is measured."""
+    from codecfake.detector.descriptions import describe
+    from codecfake.detector.model import build_network, publish_detector, publish_weights, read_description
+    from codecfake.detector.score_files import score_path
+    from codecfake.detector.score_provenance import start_scores
+    from codecfake.detector.trials import read_trials
+
+    folder = run / "detectors" / DETECTOR
+    trials = read_trials(run, SPLIT)
+    description = describe("mel-lcnn") | {"split": SPLIT, "manifest_sha256": trials.digest}
+    publish_weights(build_network(description), folder / "untrained.safetensors")
+    publish_detector(folder, folder / "untrained.safetensors", description)
+    parts = trials.evaluated()
+    start_scores(folder / "scores", read_description(folder), trials, parts)
+    rng = np.random.default_rng(0)
+    for part in parts:
+        scores = rng.normal(size=len(part)) + (part.labels == Label.BONA_FIDE)
+        lines = [f"{file}\t{score:.6f}\n" for file, score in zip(part.files, scores, strict=True)]
+        score_path(folder / "scores", part.name).write_text("filename\tcm-score\n" + "".join(lines))
+
+
+def measure(command: str) -> dict[str, Any]:
+    """Run a command; give its seconds, those of CPU, and the most memory that one of its processes took."""
+    argv = [sys.executable, "-c", LAUNCHER, sys.executable, "-c", COMMAND, *command.split()]
+    answer = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def describe_rows(rows: list[dict[str, Any]], files: int) -> str:
+    """The result for a reader."""
+    lines = [
+        f"# Commands on a run of {files:,} files",
+        "",
+        "Files of 0.12 s; each command is a process of its own. Memory is the most that one process had.",
+        "",
+        "| command | seconds | of CPU | MiB |",
+        "|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['command']} | {row['seconds']:,.0f} | {row['cpu_seconds']:,.0f} | {row['peak_mebibytes']:,} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=FILES)
+    parser.add_argument("--folder", type=Path, help="where the files go for the while; 6 KB each")
+    arguments = parser.parse_args()
+    about, rows = record.environment(), []
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        run = build_run(folder, arguments.files)
+        write_detector(run)
+        for command in COMMANDS:
+            out = folder / "out"
+            typed = command.format(run=run, out=out)
+            row = {"command": command.format(run="RUN", out="OUT")} | measure(typed)
+            print(row, flush=True)
+            rows.append(row)
+            shutil.rmtree(out, ignore_errors=True)
+        files = pq.read_metadata(run / "splits" / SPLIT / "manifest.parquet").num_rows
+    text = describe_rows(rows, files)
+    print(text)
+    record.write_result("load", {"files": files, "rows": rows, "environment": about}, text)
+
+
+if __name__ == "__main__":
+    main()
