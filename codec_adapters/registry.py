@@ -51,8 +51,12 @@ def built_in_codecs() -> dict[str, type[CodecAdapter]]:
 
 
 def external_codecs() -> dict[str, EntryPoint]:
-    """The adapters of other installed packages by id, not yet imported."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+    """The adapters of other installed packages by id, not yet imported; those of this package come first."""
+    return {
+        point.name: point
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if point.name not in built_in_codecs()
+    }
 
 
 def codec_ids() -> list[str]:
@@ -73,11 +77,18 @@ def find_codec(codec_id: str) -> type[CodecAdapter]:
     point = external_codecs().get(codec_id)
     if point is None:
         raise CodecError(_unknown(codec_id))
+    if rivals := [
+        other.value for other in entry_points(group=ENTRY_POINT_GROUP, name=codec_id) if other != point
+    ]:
+        raise CodecError(
+            f"codec {codec_id!r} comes from {point.value} and from {', '.join(rivals)}; remove one"
+        )
     try:
         adapter = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CodecError(f"codec {codec_id!r}: importing {point.value} failed: {error!r}") from error
-    if not (isinstance(adapter, type) and issubclass(adapter, CodecAdapter)) or adapter.card.id != codec_id:
+    is_adapter = isinstance(adapter, type) and issubclass(adapter, CodecAdapter)
+    if not is_adapter or getattr(getattr(adapter, "card", None), "id", None) != codec_id:
         raise CodecError(
             f"codec {codec_id!r}: {point.value} is no CodecAdapter whose card has the id {codec_id!r}"
         )

@@ -9,7 +9,10 @@ import numpy as np
 
 from codecfake.codec_adapters.resampling import resample, to_mono
 from codecfake.detector.crops import CROP_SAMPLES, SAMPLE_RATE, tile
+from codecfake.manifests.exhaustion import refuse_exhaustion
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.recording_limits import format_problem
 from codecfake.manifests.stage_clock import StageClock
 
 if TYPE_CHECKING:
@@ -62,9 +65,11 @@ def read_crop_into(path: Path, window: np.ndarray, clock: StageClock | None = No
     with clock.measure("read"):
         _require_file(path)
         try:
-            with soundfile.SoundFile(path) as audio:
+            # Opened here, for libsndfile does not say why it could not.
+            with open_plain(path) as file, soundfile.SoundFile(file.fileno(), closefd=False) as audio:
                 wave, rate = _decode(audio, window), audio.samplerate
         except (soundfile.SoundFileError, OSError) as error:
+            refuse_exhaustion(error)
             raise UnreadableAudioError(Reason.UNREADABLE, str(error)) from error
         if not np.isfinite(wave).all():
             raise UnreadableAudioError(Reason.NON_FINITE, "holds NaN or infinite samples")
@@ -95,5 +100,8 @@ def _decode(audio: "soundfile.SoundFile", window: np.ndarray) -> np.ndarray:
     """The samples that the window needs, mono, at the rate of the file: a view of the window where that suffices."""
     if audio.samplerate == SAMPLE_RATE and audio.channels == 1:
         return audio.read(out=window)
-    seconds = CROP_SAMPLES / SAMPLE_RATE + MARGIN_SECONDS
-    return to_mono(audio.read(int(seconds * audio.samplerate), dtype="float32", always_2d=True))
+    frames = int((CROP_SAMPLES / SAMPLE_RATE + MARGIN_SECONDS) * audio.samplerate)
+    if problem := format_problem(audio.samplerate, audio.channels, frames):
+        raise UnreadableAudioError(Reason.UNREADABLE, problem)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused afterwards
+        return to_mono(audio.read(frames, dtype="float32", always_2d=True))

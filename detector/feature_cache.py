@@ -9,7 +9,6 @@ trainings drift apart, with AASIST about as far as two whose features differ in 
 Shape legend: B batch, H features, W frames.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +34,7 @@ from codecfake.detector.read_ahead import read_ahead
 from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.records import read_json_list
 from codecfake.manifests.stage_clock import StageClock
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class FeatureCache:
         """Of the front end's weights; "" if it has none."""
         self.shape: tuple[int, int] = tuple(description["shape"])
         """Height and frames of one utterance."""
-        paths = json.loads((folder / FILES_FILE).read_text(encoding="utf-8"))
+        paths = read_json_list(folder / FILES_FILE, next_step=f"remove {folder} and make the cache again")
         self.rows: dict[str, int] = {path: row for row, path in enumerate(paths)}
         """Row of each utterance, by its path below the data's folder."""
         self.reasons = read_reasons(folder, range(shard_count(len(paths))))

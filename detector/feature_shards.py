@@ -7,7 +7,6 @@ shards/00000.json           the unreadable files among them, with their reasons
 unreadable.tsv              all of them, once the cache is complete
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from codecfake.detector.front_ends import WEIGHTS_SHA256
 from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json, read_json_list
 
 CACHE_FILE = "cache.json"
 FILES_FILE = "files.json"
@@ -46,12 +46,21 @@ class ShardReader:
 
     Args:
         path: The published file.
+
+    Raises:
+        CodecfakeError: If it holds something else than features.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
         np.lib.format.read_magic(self._file)
         (self._rows, *shape), _, dtype = np.lib.format.read_array_header_1_0(self._file)
+        if dtype != np.float16:
+            raise CodecfakeError(
+                f"{path} holds {dtype}, not features",
+                cause="the file is damaged, or was not written by codecfake features",
+                next_step=f"remove it, and run the same codecfake features command again: rm {path}",
+            )
         self._row_bytes = int(np.prod(shape)) * dtype.itemsize
         self._start = self._file.tell()
 
@@ -138,7 +147,9 @@ def read_cache_description(folder: Path) -> dict[str, Any]:
             cause="the path is mistyped, or the cache was not made yet",
             next_step=f"codecfake features DATA --model MODEL --out {folder}",
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(
+        path, {"utterances": int, "shape": list}, next_step=f"remove {folder} and make the cache again"
+    )
 
 
 def refuse_difference(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -161,5 +172,5 @@ def read_reasons(folder: Path, shards: Sequence[int]) -> dict[str, tuple[str, st
     return {
         path: (reason, message)
         for shard in shards
-        for path, reason, message in json.loads(reasons_path(folder, shard).read_text(encoding="utf-8"))
+        for path, reason, message in read_json_list(reasons_path(folder, shard), next_step=f"remove {folder}")
     }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D00")
 """Told apart with any colour vision: Okabe and Ito, with a dark yellow."""
-STYLE = {"svg.hashsalt": "codecfake", "svg.fonttype": "none", "font.size": 9}
+STYLE = {"svg.hashsalt": "codecfake", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
 
 
 def publish_figure(folder: Path, name: str, draw: "Callable[[], Figure]") -> None:

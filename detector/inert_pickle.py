@@ -48,11 +48,11 @@ def read_inert(stream: BytesIO) -> tuple[Any, dict[str, Storage]]:
     """
     machine = _Machine()
     start = stream.tell()
+    window = BytesIO(stream.read(MAXIMUM_BYTES))
     try:
-        for operation, argument, _ in pickletools.genops(stream):
-            if stream.tell() - start > MAXIMUM_BYTES:
-                raise RefusedPickleError(f"a pickle of more than {MAXIMUM_BYTES} bytes")
+        for operation, argument, _ in pickletools.genops(window):
             if operation.name == "STOP":
+                stream.seek(start + window.tell())
                 return machine.pop(), machine.storages
             machine.run(operation.name, argument)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:

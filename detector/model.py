@@ -4,13 +4,12 @@ Shape legend: B batch, T samples.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from codecfake.detector.descriptions import is_frames_first, require_known
@@ -26,6 +25,7 @@ from codecfake.manifests.atomic import publish_json, published
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.records import read_json
 
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
@@ -129,7 +129,7 @@ def publish_weights(network: nn.Module, path: Path) -> None:
     """Publish the state dict of a network as safetensors."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with published(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
 
 
 def publish_detector(detector_dir: Path, weights: Path, description: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ def read_description(detector_dir: Path) -> dict[str, Any]:
             cause="the training was not started or not finished",
             next_step="codecfake train RUN (it resumes)",
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, {}, next_step="train into another folder, or restore both files")
 
 
 def load_detector(
@@ -181,6 +181,7 @@ def load_detector(
         CodecfakeError: If it is absent, damaged or unknown to this version.
     """
     description = read_description(detector_dir)
+    require_known(description)
     front_end = description["front_end"]
     if front_end_weights is not None and "weights" in front_end:
         pinned = {WEIGHTS_SHA256: front_end[WEIGHTS_SHA256]} if WEIGHTS_SHA256 in front_end else {}
@@ -190,7 +191,7 @@ def load_detector(
             description["warning"] = warning
     detector = build_detector(description, device)
     weights = detector_dir / WEIGHTS_FILE
-    if not weights.is_file() or file_sha256(weights) != description["weights_sha256"]:
+    if not weights.is_file() or file_sha256(weights) != description.get("weights_sha256"):
         raise CodecfakeError(
             f"{weights} is not the file that {DESCRIPTION_FILE} describes",
             cause="it was changed or is damaged",

@@ -17,7 +17,7 @@ OLD_PROTOCOL = 1001
 MAXIMUM_FILE_BYTES = 1 << 30
 """Largest file that is read; those of the released networks have 2 to 16 MB."""
 
-ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, OSError, RuntimeError, struct.error)
+ZIP_ERRORS = (zipfile.BadZipFile, EOFError, ValueError, OverflowError, OSError, RuntimeError, struct.error)
 """What `zipfile` raises for damaged archives."""
 
 ReadStorage = Callable[[Storage], bytes]

@@ -39,10 +39,10 @@ def read_scores(scores_dir: Path, part: str) -> dict[str, float]:
     path = score_path(scores_dir, part)
     if not path.is_file():
         return {}
-    header, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    header, *lines = _lines(path) or [""]
     if header != HEADER:
         raise CodecfakeError(
-            f"{path} starts with {header!r}, not with {HEADER!r}", next_step="remove it and score again"
+            f"{path} starts with {header[:120]!r}, not with {HEADER!r}", next_step="remove it and score again"
         )
     scores: dict[str, float] = {}
     for number, line in enumerate(lines, start=2):
@@ -51,7 +51,7 @@ def read_scores(scores_dir: Path, part: str) -> dict[str, float]:
             scores[file] = float(value)
         except ValueError:
             raise CodecfakeError(
-                f"{path}, line {number}: {value!r} is no score", next_step="remove it and score again"
+                f"{path}, line {number}: {value[:120]!r} is no score", next_step="remove it and score again"
             ) from None
     return scores
 
@@ -72,7 +72,12 @@ def publish_unreadable(scores_dir: Path, files: Iterable[Unreadable], kept: Iter
 def unreadable_lines(scores_dir: Path) -> list[str]:
     """The lines of the list of unreadable files, without the header."""
     path = scores_dir / UNREADABLE_FILE
-    return path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+    return _lines(path)[1:] if path.is_file() else []
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines as they were joined; of damaged ones, bytes that are no UTF-8 are escaped."""
+    return path.read_bytes().decode("utf-8", "backslashreplace").removesuffix("\n").split("\n")
 
 
 def read_unreadable(scores_dir: Path) -> set[str]:

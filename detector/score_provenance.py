@@ -10,6 +10,7 @@ from codecfake.detector.trials import SplitTrials, TrialList
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 
 PROVENANCE_FILE = "scores.json"
 
@@ -40,7 +41,9 @@ def start_scores(
         "parts": {part.name: {"trials": len(part), "digest": part.digest()} for part in parts},
     }
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(
+            path, {"parts": dict, "front_end": dict, "data": dict}, next_step=f"remove {scores_dir}"
+        )
         _refuse_others(scores_dir, before, now)
         now["parts"] = before["parts"] | now["parts"]
     else:

@@ -13,6 +13,8 @@ from codecfake.manifests.derived import PROCESSING, derived_manifests, derived_o
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.records import parquet_columns, read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -179,8 +181,9 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
             f"{run_dir} has no split {split!r}; it has {', '.join(present) or 'none'}",
             next_step=f"codecfake splits {run_dir}",
         )
-    table = _read_manifest(path)
-    everything = _all_trials(run_dir, table, path)
+    resplit = f"remove {path.parent} and run codecfake splits {run_dir}"
+    table = _read_manifest(path, resplit)
+    everything = _all_trials(run_dir, table, path, resplit)
 
     def select(name: str, positions: np.ndarray) -> TrialList:
         return replace(everything.take(positions), name=name)
@@ -199,8 +202,9 @@ def read_trials(run_dir: Path, split: str) -> SplitTrials:
 
 def _derived_conditions(run_dir: Path, setting: str, manifest: Path) -> dict[str, TrialList]:
     """The conditions of one setting, in the order of those that they come from."""
-    table = _read_manifest(manifest)
-    everything = _all_trials(run_dir, table, manifest)
+    again = f"remove {manifest.parent} and run codecfake conditions {run_dir} --add {setting}"
+    table = _read_manifest(manifest, again)
+    everything = _all_trials(run_dir, table, manifest, again)
     rows = condition_rows(table)
     names = sorted(rows, key=lambda name: derived_order(name, setting))
     trials = {name: everything.take(rows[name]) for name in names}
@@ -212,28 +216,34 @@ def _derived_conditions(run_dir: Path, setting: str, manifest: Path) -> dict[str
     }
 
 
-def _read_manifest(path: Path) -> "pa.Table":
-    import pyarrow.parquet as pq
-
-    present = pq.read_schema(path).names
+def _read_manifest(path: Path, next_step: str) -> "pa.Table":
+    present = parquet_columns(path, next_step=next_step)
     if missing := [column for column in COLUMNS if column not in present]:
         raise CodecfakeError(
             f"{path} has no column {missing[0]!r}",
             cause="the split was made by another version of codecfake",
-            next_step="codecfake splits RUN",
+            next_step=next_step,
         )
-    return pq.read_table(path, columns=[*COLUMNS, *(name for name in ABOUT if name in present)])
+    wanted = [*COLUMNS, *(name for name in ABOUT if name in present)]
+    table = read_parquet(path, wanted, next_step=next_step)
+    if empty := [name for name in COLUMNS if table[name].null_count]:
+        raise CodecfakeError(f"{path}: column {empty[0]!r} has empty cells", next_step=next_step)
+    return table
 
 
-def _all_trials(run_dir: Path, table: "pa.Table", path: Path) -> TrialList:
+def _all_trials(run_dir: Path, table: "pa.Table", path: Path, next_step: str) -> TrialList:
     """All rows of a manifest as one list without a name."""
     import pyarrow.compute as pc
 
     if pc.count_distinct(table["file"]).as_py() != table.num_rows:
         raise CodecfakeError(f"{path}: a file name occurs twice, so scores could not be told apart")
+    refuse_escapes(table, paths=["path"], names=["file", "conditions"])
 
     words = table["label"].combine_chunks().dictionary_encode()
-    by_word = np.array([Label.parse(word) for word in words.dictionary.to_pylist()], dtype=np.int64)
+    try:
+        by_word = np.array([Label.parse(word) for word in words.dictionary.to_pylist()], dtype=np.int64)
+    except ValueError as error:
+        raise CodecfakeError(f"{path}: {error}", next_step=next_step) from error
     return TrialList(
         "",
         run_dir,

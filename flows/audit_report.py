@@ -9,6 +9,7 @@ from codecfake.detector.audit.separation import Kind, Separation
 from codecfake.detector.evaluation.table import MISSING, Column, Table
 from codecfake.flows.audit import Audit
 from codecfake.manifests.atomic import publish_json, publish_text
+from codecfake.manifests.showing import for_markdown
 from codecfake.pipeline.audit.measuring import MeasuredFile
 
 LISTED = 20
@@ -100,14 +101,14 @@ def to_markdown(audit: Audit) -> str:
     """The whole audit for a reader."""
     limit = 50 - audit.margin_points
     text = [
-        f"# Shortcut audit of {audit.data}, {audit.split}",
+        f"# Shortcut audit of {for_markdown(f'{audit.data}, {audit.split}')}",
         f"**{verdict(audit)}**",
         f"Files of {audit.utterances:,} of {audit.all_utterances:,} source utterances were measured. Each feature by "
         f"itself classifies the fakes of a codec against the bona fide files of the same utterances; 50 % is chance. "
         f"It is named where its EER, with the whole 95 % interval ({audit.rounds:,} rounds over source utterances), "
         f"is below {limit:g} %.",
         *([_weak()] if audit.is_weak else []),
-        *(f"- Note: {note}" for note in audit.notes),
+        *(f"- Note: {for_markdown(note)}" for note in audit.notes),
     ]
     for kind, heading in HEADINGS.items():
         found = audit.named(kind)
@@ -125,7 +126,7 @@ def to_markdown(audit: Audit) -> str:
         *_outlier_lines(audit),
     ]
     if audit.unreadable:
-        lines = [f"- {name}: {problem}" for name, problem in audit.unreadable.items()]
+        lines = [f"- {for_markdown(f'{name}: {problem}')}" for name, problem in audit.unreadable.items()]
         text += ["## Unreadable files", "\n".join(_shortened(lines))]
     return "\n\n".join(block.strip() for block in text) + "\n"
 
@@ -137,7 +138,8 @@ def _named_markdown(separations: Sequence[Separation]) -> str:
 
 def _outlier_lines(audit: Audit) -> list[str]:
     lines = [
-        f"- {part.codec}: {outlier.file}, {outlier.measure} {outlier.value:.2f} dB (median {outlier.median:.2f} dB)"
+        f"- {for_markdown(f'{part.codec}: {outlier.file}')}, "
+        f"{outlier.measure} {outlier.value:.2f} dB (median {outlier.median:.2f} dB)"
         for part in audit.quality
         for outlier in part.outliers
     ]

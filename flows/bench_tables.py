@@ -168,3 +168,22 @@ OVERLAP = BenchTable(
 A stand-in for a GPU that sleeps for as long as its network would take; three codecs at 16 kHz share each reading of a
 48 kHz FLAC of 3.25 s; these cores do everything but the network.""",
 )
+CHAOS = BenchTable(
+    "What was broken on purpose",
+    (
+        (
+            Column("fault", "fault"),
+            Column("commands", "commands"),
+            Column("workers", "workers"),
+            Column("runs", "runs", "{:,}"),
+            Column("hit", "hits", "{:,}"),
+            Column("losses", "losses", "{:,}"),
+        ),
+    ),
+    """\
+After each run under a fault the same command is given without it, and the folder is compared with one that nothing
+happened to. A loss is: manifests or audio that differ by a byte, something published that was made again, half a file
+that a second process saw, which read the folder all the while, or a command that ended in a traceback. Hit: the fault
+met the command before it was over. Signals have to end it within 30 s, with a line that says how to go on. Damage of a
+finished run has to be found by `verify` and mended by `retry`.""",
+)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import sys
 from typing import Any
 
@@ -15,6 +14,7 @@ from codecfake.flows.commands import (
     codec_checks,
     codec_training,
     codecs,
+    compare,
     conditions,
     corpora,
     demo,
@@ -56,6 +56,7 @@ COMMANDS = (
     (app, "status", run.status, "codecfake status run"),
     (app, "verify", run.verify, "codecfake verify run"),
     (app, "retry", run.retry, "codecfake retry run --reason out-of-memory"),
+    (app, "compare", compare.compare, "codecfake compare run other-run --tolerance 1"),
     (codecs_app, "list", codecs.list_codecs, "codecfake codecs list"),
     (codecs_app, "describe", codecs.describe, "codecfake codecs describe F04"),
     (codecs_app, "fetch", codecs.fetch, "codecfake codecs fetch F04 --out weights"),
@@ -114,22 +115,34 @@ app.add_typer(bench_app, name="bench")
 def main() -> None:
     """Run the command; errors that a user can act on are printed without a traceback."""
     from codecfake.codec_adapters import CodecError
+    from codecfake.flows.interrupts import handle_interrupts
     from codecfake.manifests.errors import CodecfakeError
+    from codecfake.manifests.showing import for_terminal
     from codecfake.pipeline.monitor import Stopped
 
     # Idle network threads would else spin, and take the cores from whatever runs beside.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handle_interrupts()
     try:
         app()
     except (CodecfakeError, CodecError) as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(for_terminal(f"Error: {error}"), err=True)
         sys.exit(1)
     except OSError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(for_terminal(f"Error: {error}"), err=True)
         if error.errno == errno.ENOSPC:
             typer.echo("Next: free space on that disk, then repeat the command; it goes on.", err=True)
+        elif error.errno == errno.EMFILE:
+            typer.echo("Next: ulimit -n 4096, then repeat the command; it goes on.", err=True)
         sys.exit(1)
     except Stopped:
-        typer.echo("Stopped. What was published stays; the same command goes on from there.", err=True)
+        _say_stopped()
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's own answer to a Ctrl-C that came before the work did
+            _say_stopped()
+        raise
+
+
+def _say_stopped() -> None:
+    typer.echo("Stopped. What was published stays; the same command goes on from there.", err=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from codecfake.manifests.showing import for_terminal
 from codecfake.pipeline.monitor import Monitor, count_into
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class ConsoleMonitor(Monitor):
 
     def say(self, text: str) -> None:
         """Print one line above the bar."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(for_terminal(text), markup=False, soft_wrap=True)
 
     def begin(self, stage: str, total: float, unit: str) -> None:
         """Show a new stage."""
@@ -81,7 +82,7 @@ def _make_bar(console: "Console") -> "Progress":
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TextColumn("{task.fields[amount]}"),

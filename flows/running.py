@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codecfake.flows.interrupts import set_when_interrupted
 from codecfake.flows.progress import ConsoleMonitor
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.monitor import Monitor, Stopped, current_monitor, listening
@@ -31,7 +32,7 @@ def monitored() -> Iterator[ConsoleMonitor]:
     """
     monitor = ConsoleMonitor()
     try:
-        with listening(monitor):
+        with listening(monitor), set_when_interrupted(monitor.stop):
             yield monitor
     except KeyboardInterrupt:
         monitor.stop.set()

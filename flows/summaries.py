@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from codecfake.flows.tables import show_table
 from codecfake.manifests.derived import DERIVED_FOLDER
+from codecfake.manifests.showing import for_terminal
 
 if TYPE_CHECKING:
     from codecfake.detector.evaluation import Evaluation
@@ -24,7 +25,7 @@ def say(text: str) -> None:
     """Print a line on standard output."""
     import typer
 
-    typer.echo(text)
+    typer.echo(for_terminal(text))
 
 
 def show_build(run_dir: Path, report: "BuildReport") -> None:
@@ -110,7 +111,7 @@ def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: boo
         say(f"      codecfake conditions {run_dir} --add SETTING")
     if report.missing_shards:
         say(f"Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
-    if any(damage.utterance_id for damage in report.damage):
+    if report.damage:
         say(f"Next: codecfake retry {run_dir} --reason damaged")
 
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from codecfake.manifests.showing import for_json, for_terminal
+
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; columns of numbers are aligned to the right, whole ones with thousands separators."""
@@ -11,12 +13,14 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(for_terminal(title)), title_justify="left")
     for index, column in enumerate(columns):
         is_number = rows and all(_is_number(row[index]) for row in rows)
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(
+            Text(for_terminal(column)), justify="right" if is_number else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(Text(_format(cell)) for cell in row))
+        table.add_row(*(Text(for_terminal(_format(cell))) for cell in row))
     Console().print(table)
 
 
@@ -25,7 +29,7 @@ def show_json(content: Any) -> None:
     from rich.console import Console
 
     text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
-    Console().out(text, highlight=False)
+    Console().out(for_json(text), highlight=False)
 
 
 def _is_number(cell: object) -> bool:

@@ -5,9 +5,13 @@ import platform
 import shlex
 import sys
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from codecfake.manifests.showing import without_passwords
 
 ENDED_STATES = ("Z", "X", "x")
 """In ``/proc/<pid>/stat``: killed, and not yet taken note of by its parent."""
@@ -41,9 +45,24 @@ class Holder:
             pid=os.getpid(),
             process_start=_state_and_start(os.getpid())[1],
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            command=without_passwords(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
             token=uuid.uuid4().hex,
         )
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "Holder":
+        """Take what a lease file holds.
+
+        Raises:
+            TypeError: If it is no holder.
+            ValueError: If it names no process.
+        """
+        holder = cls(**content)
+        if any(type(value) is not (int if name == "pid" else str) for name, value in vars(holder).items()):
+            raise TypeError("a holder of other types")
+        if not 0 < holder.pid < 1 << 31:
+            raise ValueError(f"there is no process {holder.pid}")
+        return holder
 
     @property
     def is_of_this_system(self) -> bool:

@@ -65,7 +65,7 @@ def find_label_files(folder: Path) -> tuple[list[Path], list[str]]:
     Raises:
         CodecfakeError: If the folder has none of them.
     """
-    texts = [path for path in folder.glob("*.txt") if path.is_file()] if folder.is_dir() else []
+    texts = [path for path in sorted(folder.glob("*.txt")) if path.is_file()] if folder.is_dir() else []
     used = [path for path in texts if path.stem in SPLITS[:2] or CONDITION_NAME.fullmatch(path.stem)]
     if not used:
         raise CodecfakeError(

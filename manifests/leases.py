@@ -18,12 +18,15 @@ from pathlib import Path
 from threading import Event, Thread
 
 from codecfake.manifests.holders import Holder
+from codecfake.manifests.plain_files import open_plain
 
 REFRESH_SECONDS = 10.0
 TAKEOVER_SECONDS = 60.0
 """Without a sign of life, after which a holder of another machine may have died."""
 WATCH_SECONDS = 25.0
 """To wait for one more: after an outage of the file server, a living holder needs a moment."""
+MAXIMUM_BYTES = 1 << 16
+"""Of a lease that is looked at; one of ours has some 400."""
 ATTEMPTS = 5
 """While other processes take and release the lease between our looking and our acting."""
 
@@ -127,16 +130,16 @@ class _Look:
     def holder(self) -> Holder | None:
         """``None`` if it was killed before it had written its name, or the file is not of this version."""
         try:
-            return Holder(**json.loads(self.content))
-        except (ValueError, TypeError):
+            return Holder.parse(json.loads(self.content))
+        except (ValueError, TypeError, RecursionError):
             return None
 
 
 def _look(path: Path) -> _Look | None:
     """Open the lease, for opening asks the file server, while ``stat`` may be answered from memory."""
     try:
-        with path.open("rb") as file:
-            content = file.read()
+        with open_plain(path) as file:
+            content = file.read(MAXIMUM_BYTES)
             return _Look(content, os.fstat(file.fileno()).st_mtime_ns)
     except FileNotFoundError:
         return None
@@ -150,7 +153,8 @@ def _is_abandoned(path: Path, found: _Look) -> bool:
     holder = found.holder
     if holder and holder.is_of_this_system:
         return not holder.is_running
-    if _age(path, found) < TAKEOVER_SECONDS:
+    # A sign of life from far in the future: the clock was put back since, and only waiting tells.
+    if abs(_age(path, found)) < TAKEOVER_SECONDS:
         return False
     time.sleep(WATCH_SECONDS)
     return _look(path) == found
@@ -175,7 +179,7 @@ def _sole_right_to_change(path: Path, content: bytes) -> Iterator[bool]:
     """
     right = path.with_name(f"{path.name}.{sha256(content).hexdigest()[:16]}")
     is_ours = _create(right, b"")
-    if not is_ours and (found := _look(right)) and _age(right, found) > TAKEOVER_SECONDS:
+    if not is_ours and (found := _look(right)) and abs(_age(right, found)) > TAKEOVER_SECONDS:
         right.unlink(missing_ok=True)  # its owner died between two calls
         is_ours = _create(right, b"")
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codecfake.manifests.atomic import publish_json, publish_text
+from codecfake.manifests.showing import for_markdown, without_passwords
 
 PACKAGES = ("codecfake", "torch", "transformers", "numpy", "soxr", "soundfile", "pyarrow", "prefect")
 
@@ -20,10 +21,9 @@ def environment() -> dict[str, Any]:
     """Describe this run: command, commit, date, hardware and versions, without paths of the machine."""
     return {
         "command": _command(),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        **checkout(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": _gpus(),
@@ -57,7 +57,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     marks = [
         "---:" if rows and all(_is_number(row[at]) for row in rows) else "---" for at in range(len(columns))
     ]
-    lines = [columns, marks, *([str(cell) for cell in row] for row in rows)]
+    lines = [columns, marks, *([for_markdown(str(cell)) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -90,7 +90,7 @@ def _footer(about: dict[str, Any]) -> str:
 def _command() -> str:
     program = Path(sys.argv[0]).absolute()
     words = ["python", f"{program.parent.name}/{program.name}"] if program.suffix == ".py" else [program.name]
-    return shlex.join([*words, *map(without_folders, sys.argv[1:])])
+    return without_passwords(shlex.join([*words, *map(without_folders, sys.argv[1:])]))
 
 
 def without_folders(argument: str) -> str:
@@ -128,7 +128,16 @@ def _gpus() -> list[str]:
     return [f"{gpu.name} with {gpu.total_memory / 2**30:.0f} GiB" for gpu in found]
 
 
-def _cpu_model() -> str:
+def checkout() -> dict[str, str | bool]:
+    """Commit of the git checkout that this code runs from, "" if it is none, and whether it was changed since."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+    }
+
+
+def cpu_model() -> str:
+    """The processor, as its maker names it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf-8").splitlines():

@@ -1,5 +1,6 @@
 """Unpacking a zip or tar archive from somebody else: no member may land outside the folder."""
 
+import lzma
 import shutil
 import stat
 import tarfile
@@ -12,6 +13,24 @@ from codecfake.manifests.errors import CodecfakeError
 
 Report = Callable[[int, int | None], None]
 
+LARGEST_EXPANSION = 20
+"""Times its own size that an archive may become; recordings shrink to a third at best."""
+SMALL_BYTES = 1e9
+"""What any archive may become."""
+MOST_MEMBERS = 1_000_000
+
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What the standard library raises for archives that are damaged, encrypted or packed in unknown ways."""
+
 
 def unpack(archive: Path, folder: Path, report: Report) -> None:
     """Unpack ``archive`` into the new folder ``folder``.
@@ -22,8 +41,8 @@ def unpack(archive: Path, folder: Path, report: Report) -> None:
         report: Called with the bytes unpacked (zip) or read (tar), and the bytes in all.
 
     Raises:
-        CodecfakeError: If the archive is damaged, needs more space than there is, or holds a member with an
-            absolute path, with ``..``, with a link out of the folder, or that is no file, folder or link.
+        CodecfakeError: If the archive is damaged, needs more space than there is or than an archive of its size
+            should, or holds a member with an absolute path, with ``..``, or that is neither file nor folder.
     """
     folder.mkdir(parents=True)
     try:
@@ -31,7 +50,7 @@ def unpack(archive: Path, folder: Path, report: Report) -> None:
             _unpack_zip(archive, folder, report)
         else:
             _unpack_tar(archive, folder, report)
-    except (zipfile.BadZipFile, tarfile.ReadError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise CodecfakeError(
             f"{archive} is damaged: {error}",
             cause="its download was cut short, or its bytes changed on the disk",
@@ -42,17 +61,19 @@ def unpack(archive: Path, folder: Path, report: Report) -> None:
 def _unpack_zip(archive: Path, folder: Path, report: Report) -> None:
     with zipfile.ZipFile(archive) as members:
         infos = members.infolist()
+        for info in infos:
+            _refuse_unsafe_name(archive, info.orig_filename)
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _unsafe(archive, info.filename, "a link or a device")
         total = sum(info.file_size for info in infos)
+        _refuse_bomb(archive, len(infos), total)
         free = shutil.disk_usage(folder).free
         if total > free:
             raise CodecfakeError(
                 f"{archive.name} unpacks to {total / 1e9:.1f} GB, {folder.parent} has {free / 1e9:.1f} GB",
                 next_step="free some space, or choose a folder on another disk",
             )
-        for info in infos:
-            _refuse_unsafe_name(archive, info.orig_filename)
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise _unsafe(archive, info.filename, "a link")
         done = 0
         for info in infos:
             members.extract(info, folder)
@@ -67,14 +88,18 @@ def _unpack_tar(archive: Path, folder: Path, report: Report) -> None:
             next_step="use Python 3.11.4 or newer",
         )
     total = archive.stat().st_size
+    count = unpacked = 0
     with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as members:
         for member in members:
             _refuse_unsafe_name(archive, member.name)
-            try:
-                members.extract(member, folder, filter="data")
-            except tarfile.FilterError as error:
-                raise _unsafe(archive, member.name, str(error)) from error
+            if not (member.isfile() or member.isdir()):
+                # The filter lets links within the folder pass, and has been fooled about where they lead.
+                raise _unsafe(archive, member.name, "a link or a device")
+            count, unpacked = count + 1, unpacked + member.size
+            _refuse_bomb(archive, count, unpacked)
+            members.extract(member, folder, filter="data")
             report(raw.tell(), total)
+            members.members.clear()  # it would remember all of them
 
 
 def _refuse_unsafe_name(archive: Path, name: str) -> None:
@@ -83,6 +108,17 @@ def _refuse_unsafe_name(archive: Path, name: str) -> None:
             raise _unsafe(archive, name, "an absolute path")
         if ".." in path.parts:
             raise _unsafe(archive, name, "a path with ..")
+
+
+def _refuse_bomb(archive: Path, count: int, unpacked_bytes: int) -> None:
+    largest = max(SMALL_BYTES, LARGEST_EXPANSION * archive.stat().st_size)
+    if count > MOST_MEMBERS or unpacked_bytes > largest:
+        raise CodecfakeError(
+            f"{archive} would become {unpacked_bytes / 1e9:.1f} GB in {count:,} files; at most "
+            f"{largest / 1e9:.1f} GB and {MOST_MEMBERS:,} files are unpacked of it",
+            cause="this is not the published archive",
+            next_step=f"move {archive} and {archive.name}.sha256 away and fetch it again",
+        )
 
 
 def _unsafe(archive: Path, name: str, why: str) -> CodecfakeError:

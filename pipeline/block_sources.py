@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from codecfake.codec_adapters.base import SourceWave
+from codecfake.manifests.exhaustion import refuse_exhaustion
+from codecfake.manifests.plain_files import read_plain
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.stage_clock import StageClock
 from codecfake.pipeline.audio import decode
+from codecfake.pipeline.recording_checks import MAXIMUM_BYTES
 from codecfake.pipeline.shards import SourceRow
+
+KEPT_SAMPLES = 1 << 28
+"""Four blocks of ordinary utterances, 1 GiB; beyond it, utterances are read again for each codec."""
 
 
 class Quarantined(Exception):
@@ -36,6 +42,7 @@ class BlockSources:
         self._rate = rate
         self._keep = keep
         self._kept: dict[str, SourceWave | Quarantined] = {}
+        self._room = KEPT_SAMPLES
 
     def read(self, source: SourceRow, clock: StageClock) -> SourceWave:
         """Read an utterance, or give what was read for another codec.
@@ -56,7 +63,9 @@ class BlockSources:
                     known = SourceWave.at_rate(wave, rate, self._rate or rate)
             except Quarantined as problem:
                 known = problem
-            if self._keep:
+            size = 0 if isinstance(known, Quarantined) else len(known.wave)
+            if self._keep and size <= self._room:
+                self._room -= size
                 self._kept[source["utterance_id"]] = known
         if isinstance(known, Quarantined):
             raise known
@@ -74,13 +83,22 @@ def read_source(corpus_root: Path, source: SourceRow) -> tuple[np.ndarray, int]:
     """
     path = corpus_root / source["path"]
     try:
-        content = path.read_bytes()
+        content = read_plain(path, MAXIMUM_BYTES)
     except FileNotFoundError as error:
         raise Quarantined(Reason.MISSING, f"{path} is gone since the corpus was read") from error
     except OSError as error:
+        refuse_exhaustion(error)
         raise Quarantined(Reason.UNREADABLE, f"{path}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != source["sha256"]:
         raise Quarantined(
             Reason.SOURCE_CHANGED, f"{path} is not the file that was read for the source manifest"
         )
-    return decode(content)
+    import soundfile
+
+    try:
+        wave, rate = decode(content)
+    except soundfile.SoundFileError as error:
+        raise Quarantined(Reason.UNREADABLE, f"{path}: {error}") from error
+    if (len(wave), rate) != (source["samples"], source["sample_rate"]):
+        raise Quarantined(Reason.UNREADABLE, f"{path} gives another length or rate in memory than from disk")
+    return wave, rate

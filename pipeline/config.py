@@ -12,10 +12,18 @@ from codecfake.codec_adapters.presets import PRESETS, preset_codecs
 from codecfake.codec_adapters.registry import find_codec
 from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.plain_files import read_plain
+from codecfake.manifests.showing import without_passwords
 from codecfake.pipeline.imports.record import refuse_import
-from codecfake.pipeline.object_store import Location, is_url, located
+from codecfake.pipeline.object_store import Location, expanded, is_url, located
 
 SAVED_AS = "run.yaml"
+MAXIMUM_BYTES = 1 << 16
+"""Of a file of settings; one that names every codec with its peak has some 2,000."""
+DEEPEST = 8
+MOST_DOTS = 100
+"""In a line of TOML, which takes minutes over a key of 30,000 parts."""
+SHOWN_PROBLEMS = 10
 
 
 class RunConfig(BaseModel):
@@ -69,6 +77,16 @@ class RunConfig(BaseModel):
     def _located(cls, folder: Location | None) -> Location | None:
         return folder and located(folder)
 
+    @field_validator("vctk", "aishell3", "store")
+    @classmethod
+    def _without_password(cls, folder: Location | None) -> Location | None:
+        if isinstance(folder, str) and without_passwords(folder) != folder:
+            raise ValueError(
+                "holds a password, which would be saved into run.yaml; give it in the environment or the "
+                "configuration of the store's package, as fsspec describes it"
+            )
+        return folder
+
     @field_validator("store")
     @classmethod
     def _url(cls, store: str | None) -> str | None:
@@ -79,7 +97,10 @@ class RunConfig(BaseModel):
     @field_validator("codecs", mode="before")
     @classmethod
     def _known_codecs(cls, names: Any) -> Any:
-        return tuple(dict.fromkeys(_codec_id(name) for name in _names(names)))
+        names = _names(names)
+        if not isinstance(names, list | tuple):
+            raise ValueError("expected names of codecs, as in F04,F07")
+        return tuple(dict.fromkeys(_codec_id(name) for name in names))
 
     @field_validator("input_peak", mode="before")
     @classmethod
@@ -87,6 +108,8 @@ class RunConfig(BaseModel):
         if isinstance(peaks, str):
             pairs = [pair.partition("=") for pair in _names(peaks)]
             peaks = {name: peak for name, _, peak in pairs}
+        if not isinstance(peaks, dict):
+            raise ValueError("expected peaks by codec, as in B1=0.95")
         return {_codec_id(name): peak for name, peak in peaks.items()}
 
     @field_validator("input_peak")
@@ -121,7 +144,9 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-def _codec_id(name: str) -> str:
+def _codec_id(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"a codec's name is text, not {type(name).__name__}")
     try:
         return find_codec(name).card.id
     except CodecError as error:
@@ -137,14 +162,14 @@ def make_config(settings: dict[str, Any], where: str = "the command line") -> Ru
     try:
         return RunConfig(**settings)
     except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
+        problems = [_describe(problem) for problem in error.errors()[:SHOWN_PROBLEMS]]
         raise CodecfakeError(
             f"{where}: " + "; ".join(problems), next_step="codecfake build --help lists every setting"
         ) from error
 
 
 def _describe(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(str(part) for part in problem["loc"])[:80]
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, [*RunConfig.model_fields, "preset"], n=1)
         return f"unknown setting {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
@@ -165,18 +190,37 @@ def read_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8")
-        settings = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+        text = read_plain(path, MAXIMUM_BYTES).decode()
+        if path.suffix == ".toml":
+            if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+                raise ValueError(f"a line has more than {MOST_DOTS} dots")
+            settings = tomllib.loads(text)
+        else:
+            _refuse_bombs(text)
+            settings = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CodecfakeError(f"cannot read the configuration {path}: {error}") from error
     if not isinstance(settings, dict):
         raise CodecfakeError(
             f"{path} holds no settings; expected lines such as 'vctk: /data/VCTK-Corpus-0.92'"
         )
     for key in ("out", "vctk", "aishell3"):
-        if isinstance(settings.get(key), str) and not is_url(located(settings[key])):
-            settings[key] = path.parent / Path(settings[key]).expanduser()
-    return settings
+        if isinstance(settings.get(key), str) and "://" not in settings[key]:
+            settings[key] = path.parent / expanded(settings[key])
+    return {str(name): value for name, value in settings.items()}
+
+
+def _refuse_bombs(text: str) -> None:
+    """Refuse YAML whose size tells nothing: ten lines of aliases are a billion values, deep nesting takes minutes."""
+    import yaml
+
+    depth = 0
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken):
+            raise ValueError("it uses aliases (*name); write the values out")
+        depth += type(token).__name__.endswith("StartToken") - type(token).__name__.endswith("EndToken")
+        if depth > DEEPEST + 1:  # the stream is one
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
 
 
 def save_config(config: RunConfig) -> None:

@@ -1,19 +1,19 @@
 """The process of one device: takes blocks over a connection, answers with records, progress and errors."""
 
 import os
-import pickle
 import time
 import traceback
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from codecfake.codec_adapters.errors import CodecError
+from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.devices import find_device, single_threaded_networks
-from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.scheduling import BLOCKS_PER_DEVICE
 from codecfake.pipeline.shards import ShardBlock
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from codecfake.pipeline.resynthesis_job import ResynthesisJob
 
 SECONDS_BETWEEN_PROGRESS = 0.2
+ACTED_UPON = (CodecfakeError, CodecError, Stopped)
+"""Beside those of the system; all of them survive the way to another process."""
 DEVICE_FAULT = 70
 """Exit code of a process whose GPU answers nothing any more."""
 
@@ -187,11 +189,8 @@ def _gpu_answers() -> bool:
 
 
 def _portable(error: BaseException) -> Exception:
-    """The error itself if it survives the way to another process, else one that tells it."""
-    copy = None
-    with suppress(Exception):
-        copy = pickle.loads(pickle.dumps(error))
-    if isinstance(error, Exception) and type(copy) is type(error) and str(copy) == str(error):
+    """The error itself if it is one that the other process acts upon, else one that tells it."""
+    if type(error) in ACTED_UPON or (isinstance(error, OSError) and type(error).__module__ == "builtins"):
         return error
     told = BlockFailed(f"{type(error).__name__}: {error}")
     told.add_note("".join(traceback.format_exception(error)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import flush_to_disk, publish_json
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.https import refuse_plain_http
 from codecfake.manifests.locks import sole_holder
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ ATTEMPTS_TO_CONNECT = 3
 """While no address has answered yet: a machine without a network should say so within seconds."""
 BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _collect(urls: list[str], target: Path, report: Report) -> str:
     part = _sibling(target, ".part")
     failures, answered = 0, False
     timeout = httpx.Timeout(30.0, connect=15.0)
-    hooks = {"request": [_refuse_plain_http]}
+    hooks = {"request": [refuse_plain_http]}
     with httpx.Client(follow_redirects=True, timeout=timeout, event_hooks=hooks) as client:
         while True:
             before = _size(part)
@@ -182,11 +182,6 @@ def _sole_writer(target: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_plain_http(request: "httpx.Request") -> None:
-    if request.url.scheme != "https" and request.url.host not in LOOPBACK:
-        raise CodecfakeError(f"{request.url} is not https; nothing was downloaded from it")
-
-
 def _check_free_space(target: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(target.parent).free
     if needed_bytes > free_bytes:
@@ -200,7 +195,7 @@ def _check_free_space(target: Path, needed_bytes: int) -> None:
 def _read_validators(sidecar: Path) -> Validators | None:
     try:
         return Validators(**json.loads(sidecar.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

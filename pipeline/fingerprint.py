@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from codecfake.codec_adapters import find_codec
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 from codecfake.pipeline.audio import AUDIO_FORMAT
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora.listing import CorpusListing
@@ -57,8 +59,18 @@ def weights_key(codec_id: str) -> str:
 
 def read_weights_digests(run_dir: Path) -> dict[str, str]:
     """Sha256 of each codec's weights, as the run folder was stamped with them."""
-    fingerprint = json.loads((run_dir / SAVED_AS).read_text(encoding="utf-8"))["fingerprint"]
+    fingerprint = read_stamp(run_dir)["fingerprint"]
     return {codec_id: fingerprint[weights_key(codec_id)] for codec_id in fingerprint["codecs"].split()}
+
+
+def read_stamp(run_dir: Path) -> dict[str, Any]:
+    """Read ``run.json``; its ``fingerprint`` is compared before anything else of a run is used.
+
+    Raises:
+        CodecfakeError: If it is damaged.
+    """
+    restore = f"restore {run_dir / SAVED_AS} from a backup, or build into another folder"
+    return read_json(run_dir / SAVED_AS, {"fingerprint": dict, "digest": str}, next_step=restore)
 
 
 def digest(fingerprint: Fingerprint) -> str:
@@ -75,7 +87,7 @@ def guard_run_folder(run_dir: Path, fingerprint: Fingerprint) -> None:
     """
     path = run_dir / SAVED_AS
     if path.is_file():
-        stamped = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        stamped = read_stamp(run_dir)["fingerprint"]
         if table := side_by_side(stamped, fingerprint, "in the run folder"):
             raise CodecfakeError(
                 f"{run_dir} was built with another configuration:\n{table}",

@@ -7,6 +7,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import source_schema
 from codecfake.pipeline.corpora.listing import CorpusListing, ListedUtterance, printable
@@ -156,6 +157,7 @@ def _examine(root: Path, utterance: ListedUtterance, *, decode: bool) -> dict[st
     except soundfile.LibsndfileError as error:
         row |= {"reason": Reason.UNREADABLE.value, "message": error.error_string.strip()}
     except (OSError, soundfile.SoundFileError) as error:
+        refuse_exhaustion(error)
         gone = isinstance(error, FileNotFoundError)
         reason = Reason.MISSING if gone else Reason.UNREADABLE
         row |= {"reason": reason.value, "message": getattr(error, "strerror", None) or str(error)}

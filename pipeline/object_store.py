@@ -1,7 +1,7 @@
 """Object stores through `fsspec`: folders that a URL names, in S3 or wherever else it has a package for."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,14 @@ def located(text: str | Path) -> Location:
     """Tell a URL from a path, which becomes absolute."""
     if isinstance(text, str) and "://" in text:
         return text.rstrip("/")
-    return Path(text).expanduser().absolute()
+    return expanded(text).absolute()
+
+
+def expanded(text: str | Path) -> Path:
+    """A path with the home folder in place of ``~``, where that is known."""
+    with suppress(RuntimeError):
+        return Path(text).expanduser()
+    return Path(text)
 
 
 def is_url(location: Location | None) -> bool:

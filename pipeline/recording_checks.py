@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.recording_limits import format_problem
 from codecfake.pipeline.corpora.listing import ListedUtterance
 from codecfake.pipeline.corpora.naming import name_problem
 
@@ -61,6 +62,8 @@ def check_header(sound: "soundfile.SoundFile") -> None:
         raise UnusableError(
             Reason.UNREADABLE, f"the header gives no length, or more than {MAXIMUM_SECONDS:,.0f} s"
         )
+    if problem := format_problem(sound.samplerate, sound.channels, sound.frames):
+        raise UnusableError(Reason.UNREADABLE, problem)
 
 
 def check_complete(sound: "soundfile.SoundFile") -> None:
@@ -90,9 +93,11 @@ def check_content(sound: "soundfile.SoundFile") -> None:
     try:
         while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
             decoded += len(block)
-            if not np.isfinite([block.min(), block.max()]).all():  # both are NaN if any sample is
-                raise UnusableError(Reason.NON_FINITE, "holds NaN or infinite samples")
-            mono = block[:, 0] if sound.channels == 1 else block.mean(axis=1)
+            with np.errstate(over="ignore"):
+                mono = block[:, 0] if sound.channels == 1 else block.mean(axis=1)
+            extremes = [block.min(), block.max(), mono.min(), mono.max()]  # all are NaN if any sample is
+            if not np.isfinite(extremes).all():
+                raise UnusableError(Reason.NON_FINITE, "holds NaN or infinite samples, or their mean is none")
             peak = max(peak, float(mono.max()), -float(mono.min()))
     except soundfile.LibsndfileError as error:
         text = error.error_string.strip().removeprefix("Error : ")

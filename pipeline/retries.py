@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import published
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora import list_corpora
@@ -68,8 +69,6 @@ def plan_retry(config: RunConfig, reason: Reason | None, monitor: Monitor) -> Re
 
 def retry_shards(run_dir: Path) -> list[Shard]:
     """The shards of all retries that were planned."""
-    import pyarrow.parquet as pq
-
     plans = sorted((run_dir / RETRIES).glob(f"*/{TASKS}"))
     if not plans:
         return []
@@ -77,7 +76,7 @@ def retry_shards(run_dir: Path) -> list[Shard]:
     shards = []
     for plan in plans:
         by_codec: dict[str, list[SourceRow]] = defaultdict(list)
-        for task in pq.read_table(plan).to_pylist():
+        for task in read_parquet(plan, ["codec", "utterance_id"]).to_pylist():
             by_codec[task["codec"]].append(rows[task["utterance_id"]])
         for codec, utterances in by_codec.items():
             shards += cut_shards(codec, utterances, f"{RETRY_PREFIX}{plan.parent.name}-")

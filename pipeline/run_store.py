@@ -6,10 +6,10 @@ by the digest of the rows, which name that of every file: two machines that publ
 
 import hashlib
 import io
-import json
+import re
 import tarfile
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +18,12 @@ from typing import Any
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, published
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.paths import ESCAPING_NAME
+from codecfake.manifests.records import parse_json
 from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.config import SAVED_AS as CONFIG
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
+from codecfake.pipeline.fingerprint import read_stamp
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.object_store import is_plain, open_store, store_errors
 from codecfake.pipeline.shard_store import (
@@ -55,11 +58,11 @@ def adopt_run(store: str, run_dir: Path) -> None:
         remote = open_store(store)
         if not remote.exists(STAMP):
             return
-        stamp, source = json.loads(remote.cat_file(STAMP)), remote.cat_file(SOURCE)
+        stamp, source = parse_json(remote.cat_file(STAMP), f"{store}/{STAMP}"), remote.cat_file(SOURCE)
     is_run = (run_dir / STAMP).is_file()
     if not is_run and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
         return  # the build refuses it
-    if is_run and json.loads((run_dir / STAMP).read_text(encoding="utf-8"))["digest"] != stamp["digest"]:
+    if is_run and read_stamp(run_dir)["digest"] != stamp["digest"]:
         raise _other_run(store, run_dir, "a run of another configuration")
     if (run_dir / SOURCE).is_file() and (run_dir / SOURCE).read_bytes() != source:
         raise _other_run(store, run_dir, "a run of another source manifest")
@@ -174,19 +177,19 @@ def _pull_shard(store: str, run_dir: Path, codec: str, shard_id: str) -> None:
     with shard_draft(run_dir, codec, shard_id) as draft:
         packed = draft / f"{AUDIO}.tar"
         with store_errors(store):
-            record = json.loads(remote.cat_file(place))
-            audio, items, _ = _names(record, codec, shard_id)
-            content = remote.cat_file(items)
-            remote.get_file(audio, str(packed))
+            record = parse_json(remote.cat_file(place), f"{store}/{place}")
         try:
+            audio, items, _ = _names(record, codec, shard_id)
+            with store_errors(store):
+                content = remote.cat_file(items)
+                remote.get_file(audio, str(packed))
             if hashlib.sha256(content).hexdigest() != record["items_sha256"]:
                 raise ShardDamaged(f"{items} is not what {RECORD} names")
             rows = pq.read_table(io.BytesIO(content), schema=item_schema()).to_pylist()
-            with tarfile.open(packed) as archive:
-                archive.extractall(draft / AUDIO, filter="data")
+            _unpack(packed, draft / AUDIO, {row["file"] for row in rows if row["reason"] is None})
             packed.unlink()
             publish_shard(draft, run_dir, codec, shard_id, rows, _without_counts(record))
-        except (ShardDamaged, tarfile.TarError, wave.Error) as error:
+        except (ShardDamaged, LookupError, TypeError, ValueError, tarfile.TarError, wave.Error) as error:
             raise CodecfakeError(
                 f"{store}/{place} is damaged: {error}",
                 next_step=f"remove that {RECORD} from the store and repeat the command; the shard is made again",
@@ -202,7 +205,19 @@ def _without_counts(record: Mapping[str, Any]) -> dict[str, Any]:
 def _names(record: Mapping[str, Any], codec: str, shard_id: str) -> tuple[str, str, str]:
     """Names of a shard's objects: audio, rows, record."""
     folder, digest = f"{SHARDS}/{codec}/{shard_id}", record["items_sha256"][:16]
+    if not re.fullmatch("[0-9a-f]{16}", digest):
+        raise ShardDamaged(f"{digest!r} is no digest")
     return f"{folder}/{AUDIO}-{digest}.tar", f"{folder}/items-{digest}.parquet", f"{folder}/{RECORD}"
+
+
+def _unpack(packed: Path, folder: Path, names: Collection[str]) -> None:
+    """Take the named files out of a tar of `_pack`; one that holds anything else is damaged."""
+    with tarfile.open(packed, "r:") as archive:
+        for member in archive:
+            is_file = member.isreg() and not member.issparse()
+            if not is_file or member.name not in names or re.search(ESCAPING_NAME, member.name):
+                raise ShardDamaged(f"{packed.name} holds {member.name!r}, which is no file of the shard")
+            archive.extract(member, folder, filter="data")
 
 
 def _pack(folder: Path, packed: Path) -> None:

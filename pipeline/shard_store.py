@@ -8,7 +8,6 @@ is there is whole, and readers look at nothing else.
 import errno
 import hashlib
 import io
-import json
 import shutil
 import wave
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from codecfake.manifests.atomic import (
     temporary_sibling,
 )
 from codecfake.manifests.digests import file_sha256
+from codecfake.manifests.records import read_json, read_parquet
 from codecfake.manifests.schema import check_schema, item_schema
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ AUDIO = "audio"
 ITEMS = "items.parquet"
 RECORD = "shard.json"
 RETRY_PREFIX = "retry-"
+RECORD_FIELDS = {"codec": str, "shard": str, "items_sha256": str}
+"""What every ``shard.json`` says, and code here relies on."""
+WHEN_DAMAGED = "codecfake verify RUN"
 
 
 class ShardDamaged(Exception):
@@ -141,8 +144,9 @@ def published_shards(run_dir: Path) -> list[Path]:
 
 
 def drafts(run_dir: Path) -> list[Path]:
-    """Folders that a killed run left unpublished."""
-    return sorted(path for path in (run_dir / SHARDS).glob(f"*/{TEMPORARY_PREFIX}*"))
+    """Folders that a killed run left unpublished, or that are no whole shards any more: their record is gone."""
+    found = (path for path in (run_dir / SHARDS).glob("*/*") if path.is_dir())
+    return sorted(path for path in found if _is_draft(path) or not (path / RECORD).is_file())
 
 
 def _is_draft(folder: Path) -> bool:
@@ -151,14 +155,14 @@ def _is_draft(folder: Path) -> bool:
 
 def read_record(shard: Path) -> dict[str, Any]:
     """Read ``shard.json`` of a published shard."""
-    return json.loads((shard / RECORD).read_text(encoding="utf-8"))
+    return read_json(shard / RECORD, RECORD_FIELDS, next_step=WHEN_DAMAGED)
 
 
 def read_shard_items(shard: Path) -> "pa.Table":
     """Read the rows of one published shard."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(shard / ITEMS, schema=item_schema())
+    table = read_parquet(shard / ITEMS, schema=item_schema(), next_step=WHEN_DAMAGED)
+    check_schema(table, item_schema(), str(shard / ITEMS))
+    return table
 
 
 def read_items(run_dir: Path) -> "pa.Table":

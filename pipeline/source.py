@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import published
+from codecfake.manifests.checksums import publish_checksums
+from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, source_schema
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora import list_corpora
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 SOURCE = "source.parquet"
 RETRIES = "retries"
+CHECKSUMS_SUFFIX = ".sha256"
 
 
 def list_sources(config: RunConfig) -> list[CorpusListing]:
@@ -69,7 +72,7 @@ def inspect(listings: Sequence[CorpusListing], monitor: Monitor) -> "pa.Table":
 
 
 def publish_source(table: "pa.Table", path: Path) -> None:
-    """Publish a source manifest as Parquet, with a CSV beside it for people."""
+    """Publish a source manifest as Parquet, with a CSV beside it for people, and the digests of both."""
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
@@ -78,13 +81,14 @@ def publish_source(table: "pa.Table", path: Path) -> None:
         csv.write_csv(table, temporary)
     with published(path) as temporary:
         pq.write_table(table, temporary)
+        # Before the table is there: who finds it makes it never again.
+        files = {path: temporary, path.with_suffix(".csv"): None}
+        publish_checksums(path.with_suffix(CHECKSUMS_SUFFIX), files)
 
 
 def read_source_table(path: Path) -> "pa.Table":
     """Read a source manifest and check its schema."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
+    table = read_parquet(path, next_step="codecfake retry RUN, which reads the corpora again")
     check_schema(table, source_schema(), str(path))
     return table
 

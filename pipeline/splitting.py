@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json
+from codecfake.manifests.checksums import CHECKSUMS, publish_checksums
 from codecfake.manifests.dataset import CodecRecord, build_dataset_table, digest_table, write_dataset
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
@@ -179,6 +180,10 @@ def publish_split(
     summary["copied_files"] = tree.copied
     summary["warnings"] = [*warn(summary), *warn_of_changed_sources(usable, source)]
     publish_json(work_dir / "splits.json", summary)
+    publish_checksums(
+        work_dir / CHECKSUMS,
+        dict.fromkeys(work_dir / name for name in ("manifest.parquet", "manifest.csv", "splits.json")),
+    )
     superseded = _publish_folder(work_dir, folder)
     return SplitReport(name, folder, True, summary, replace(tree, folder=folder / TREE_NAME), superseded)
 
@@ -205,7 +210,7 @@ def _digest_inputs(head: dict[str, Any], codecs: Mapping[str, CodecRecord], tabl
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return summary if isinstance(summary, dict) else {}
 

@@ -18,6 +18,7 @@ from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publishe
 from codecfake.manifests.dataset import condition_rows, digest_table
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ LINK_REFUSED = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENO
 THREADS = 4
 LINKS_PER_TASK = 2_000
 LINKS_PER_REPORT = 100_000
-ESCAPING_PATH = r"^[A-Za-z]:|[\\\x00]|(^|/)\.{0,2}(/|$)"
-"""RE2 pattern of a path that is absolute or has an empty, ``.`` or ``..`` part."""
-ESCAPING_NAME = r"^\.{0,2}$|[/\\\x00]"
-"""RE2 pattern of what is no plain name of a file or folder."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable
         CodecfakeError: If a path of the manifest leaves its folder, audio is missing, or another file stands
             in the place of one of the tree (it is not overwritten).
     """
-    refuse_escapes(table)
+    refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])
     is_new = not tree_dir.exists()
     temporary = f"{TEMPORARY_PREFIX}{tree_dir.name}-{digest_table(table)[:12]}"
     work_dir = tree_dir.with_name(temporary) if is_new else tree_dir
@@ -107,29 +104,6 @@ def tree_folders(table: "pa.Table") -> dict[str, np.ndarray]:
 
     folders = {name: np.flatnonzero(pc.equal(table["split"], name)) for name in SPLITS[:2]}
     return folders | {f"test/{name}": rows for name, rows in condition_rows(table).items()}
-
-
-def refuse_escapes(table: "pa.Table") -> None:
-    """Refuse a dataset table that names files outside its run.
-
-    Raises:
-        CodecfakeError: If a path is not relative, or a name of a file, codec or condition is not a plain one.
-    """
-    import pyarrow.compute as pc
-
-    conditions = pc.unique(pc.list_flatten(table["conditions"]))
-    for values, pattern in (
-        (table["path"], ESCAPING_PATH),
-        (table["file"], ESCAPING_NAME),
-        (table["codec"], ESCAPING_NAME),
-        (conditions, ESCAPING_NAME),
-    ):
-        wrong = values.filter(pc.match_substring_regex(values, pattern))
-        if len(wrong):
-            raise CodecfakeError(
-                f"the manifest names {wrong[0].as_py()!r}, which could lead out of the run folder",
-                cause="manifests hold plain file names, and paths relative to their run",
-            )
 
 
 def _link_all(run_dir: Path, folder: Path, names: list[str], paths: list[str]) -> Iterator[tuple[str, str]]:

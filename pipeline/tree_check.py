@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codecfake.manifests.checksums import CHECKSUMS, altered_files
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.label_files import read_label_file
 from codecfake.manifests.schema import check_schema, dataset_schema
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_tree(run_dir: Path, split: Path) -> Iterator[tuple[str, str]]:
-    """Compare a split's tree and label files with its manifest.
+    """Compare a split's manifests with their digests, its tree and label files with its manifest.
 
     Args:
         run_dir: The run folder, to which the manifest's paths are relative.
@@ -35,6 +36,8 @@ def check_tree(run_dir: Path, split: Path) -> Iterator[tuple[str, str]]:
     except (OSError, ValueError, CodecfakeError) as error:
         yield where, f"it cannot be read: {error}"
         return
+    for path, problem in altered_files(split / CHECKSUMS):
+        yield path.relative_to(run_dir).as_posix(), problem
     for folder, rows in tree_folders(table).items():
         part = table.take(rows)
         for path, problem in _check_folder(run_dir, split / TREE_NAME, folder, part):

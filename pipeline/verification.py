@@ -1,7 +1,7 @@
 """Counting, decoding and hashing everything that was published."""
 
+import errno
 import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.digests import file_sha256
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.records import read_json
 from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.conditions.checking import check_manifest, derived_stores
+from codecfake.pipeline.described_damage import described_damage
 from codecfake.pipeline.devices import cpu_count
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.object_store import is_plain
 from codecfake.pipeline.shard_store import (
     AUDIO,
     ITEMS,
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SAVED_AS = "verify.json"
+WRITING_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a finished run on a read-only disk says; it can be checked all the same."""
 READERS = 8
 """At least so many files are read at once: on few cores too, one waits for the disk while another is hashed."""
 
@@ -104,6 +111,8 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
         for problems in pool.map(partial(_check_files, run_dir, monitor), parts):
             damage += problems
         monitor.end()
+    for path, problem in described_damage(run_dir):
+        damage.append(Damage(path.relative_to(run_dir).as_posix(), problem))
     for split in splits:
         damage += [Damage(path, problem) for path, problem in check_tree(run_dir, split)]
     for split, store in stores:
@@ -117,7 +126,12 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
         unpublished=tuple(path.relative_to(run_dir).as_posix() for path in drafts(run_dir)),
         damage=tuple(damage),
     )
-    publish_json(run_dir / SAVED_AS, asdict(report))
+    try:
+        publish_json(run_dir / SAVED_AS, asdict(report))
+    except OSError as error:
+        if error.errno not in WRITING_REFUSED:
+            raise
+        monitor.say(f"The report is not kept: {error}")
     return report
 
 
@@ -126,14 +140,14 @@ def read_damage(run_dir: Path) -> list[dict[str, Any]]:
     path = run_dir / SAVED_AS
     if not path.is_file():
         return []
-    damage = json.loads(path.read_text(encoding="utf-8"))["damage"]
+    damage = read_json(path, {"damage": list}, next_step=f"codecfake verify {run_dir}")["damage"]
     return [row | {"reason": str(Reason.DAMAGED)} for row in damage if row["utterance_id"]]
 
 
 def _check_shard(run_dir: Path, shard: Path) -> "tuple[pa.Table, list[Damage]]":
     """Read the rows of a shard, none if they are damaged, and look for files that are none of its own."""
     where = shard.relative_to(run_dir).as_posix()
-    if damaged := _record_damage(shard):
+    if damaged := record_damage(shard):
         name, problem = damaged
         return item_schema().empty_table(), [Damage(f"{where}/{name}", problem)]
     items = read_shard_items(shard)
@@ -153,11 +167,11 @@ def _anonymous(items: "pa.Table") -> "pa.Table":
     return items
 
 
-def _record_damage(shard: Path) -> tuple[str, str] | None:
+def record_damage(shard: Path) -> tuple[str, str] | None:
     """Name what is damaged of the two files that describe a shard, and what is wrong with it."""
     try:
         published_digest = read_record(shard)["items_sha256"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, CodecfakeError) as error:
         return RECORD, _describe(error)
     try:
         found = file_sha256(shard / ITEMS)
@@ -170,7 +184,10 @@ def _check_files(run_dir: Path, monitor: Monitor, rows: "pa.RecordBatch") -> lis
     damage = []
     for row in rows.to_pylist():
         monitor.raise_if_stopped()
-        if problem := _problem_of(run_dir / row["path"], row):
+        problem = "its path leads out of the run folder"
+        if is_plain(row["path"]):
+            problem = _problem_of(run_dir / row["path"], row)
+        if problem:
             damage.append(Damage(row["path"], problem, row["codec"], row["utterance_id"]))
         monitor.advance(1)
     return damage
@@ -180,7 +197,7 @@ def _problem_of(path: Path, row: dict[str, Any]) -> str:
     import soundfile
 
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_plain(path) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != row["sha256"]:
                 return "its sha256 is not that of the manifest"
             file.seek(0)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.https import hub_over_https
 from codecfake.pipeline.download import Report
 
 ANSWER_SECONDS = 5.0
@@ -96,6 +97,7 @@ def _download(
     """Download a file; also return what the hub names its bytes after: of large files, their sha256."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
+    hub_over_https()
     try:
         # Asked first, because the download itself tries an absent network for 24 s.
         about = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), timeout=ANSWER_SECONDS)

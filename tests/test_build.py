@@ -51,8 +51,8 @@ def test_a_build_leaves_exactly_this_tree(corpora, outside, tmp_path, monkeypatc
                    for name in ("items.parquet", "shard.json")]  # fmt: skip
     split_files = [f"{folder}/label/{name}.txt" for name in ("C-X1", "dev", "train")]
     split_files += [f"splits/published-seed0/{name}" for name in
-                    ("manifest.csv", "manifest.parquet", "splits.json")]  # fmt: skip
-    run_files = ["run.json", "run.yaml", "source.csv", "source.parquet"]
+                    ("SHA256SUMS", "manifest.csv", "manifest.parquet", "splits.json")]  # fmt: skip
+    run_files = ["run.json", "run.yaml", "source.csv", "source.parquet", "source.sha256"]
     assert others == sorted([*run_files, *shard_files, *split_files])
 
 

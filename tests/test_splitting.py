@@ -39,7 +39,7 @@ def test_a_split_is_exactly_these_files(tmp_path: Path):
     assert made.is_new and made.name == "published-seed0" and made.warnings == []
     assert made.folder == tmp_path / "splits" / "published-seed0"
     table = pq.read_table(made.folder / "manifest.parquet")
-    expected = {"manifest.parquet", "manifest.csv", "splits.json"}
+    expected = {"SHA256SUMS", "manifest.parquet", "manifest.csv", "splits.json"}
     expected |= {f"Codecfake/label/{name}.txt" for name in ("train", "dev", "C4", "C7")}
     for row in table.to_pylist():
         folders = [f"test/{name}" for name in row["conditions"]] or [row["split"]]
@@ -47,7 +47,7 @@ def test_a_split_is_exactly_these_files(tmp_path: Path):
     found = {path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*") if path.is_file()}
     assert found == expected
     # 20 utterances: 16 train, 2 dev, 2 eval.
-    assert len(found) == 3 + 4 + 16 * 2 + 2 * 2 + (2 + 2) + (2 + 20)
+    assert len(found) == 4 + 4 + 16 * 2 + 2 * 2 + (2 + 2) + (2 + 20)
     assert [path.name for path in (tmp_path / "splits").iterdir()] == ["published-seed0"]
 
     summary = json.loads((made.folder / "splits.json").read_text())

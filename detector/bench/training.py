@@ -154,7 +154,7 @@ class Loop:
         """Features of each utterance, shape (1, H, W)."""
         for position in batch.tolist():
             if self._material.caches:
-                yield torch.load(self._file(position))
+                yield torch.load(self._file(position), weights_only=True)
                 continue
             domain, place = self._places[position]
             wave = torch.from_numpy(read_whole(self._material.domains[domain].path(place)))

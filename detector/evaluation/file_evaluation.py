@@ -1,6 +1,5 @@
 """Evaluate score files, whoever wrote them."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from codecfake.detector.evaluation.score_scales import Scale, are_probabilities
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.metrics.bootstrap import ROUNDS
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 
 DEV = "dev"
 SUFFIXES = (".txt", ".tsv", ".csv", ".score", ".scores")
@@ -129,14 +129,14 @@ def _files(path: Path, warnings: list[str]) -> Iterator[Path]:
         return
     found = [
         file
-        for file in path.iterdir()
+        for file in sorted(path.iterdir())
         if file.is_file()
         and file.name.removesuffix(".gz").endswith(SUFFIXES)
         and not file.name.startswith((".", "evaluation."))
         and file.name != UNREADABLE_FILE
     ]
     about = path / ABOUT_FILE
-    if about.is_file() and (warning := json.loads(about.read_text(encoding="utf-8")).get("warning")):
+    if about.is_file() and (warning := read_json(about, {}).get("warning")):
         warnings.append(warning)
     if (path / UNREADABLE_FILE).is_file():
         count = len((path / UNREADABLE_FILE).read_text(encoding="utf-8").splitlines()) - 1

@@ -11,6 +11,7 @@ from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.evaluation.table import Column, Table
 from codecfake.detector.metrics import Confusion, Interval
 from codecfake.manifests.atomic import publish_json, publish_text
+from codecfake.manifests.showing import for_markdown
 
 RATES = (
     Column("bona fide", ("bona_fide",), "{:,}"),
@@ -106,8 +107,8 @@ def _markdown(evaluation: Evaluation) -> str:
     breakdown = breakdown_table(evaluation)
     pooled = evaluation.pooled
     text = [
-        f"# {evaluation.detector} on {evaluation.split}",
-        *(f"**Warning.** {warning}" for warning in evaluation.warnings),
+        f"# {for_markdown(f'{evaluation.detector} on {evaluation.split}')}",
+        *(f"**Warning.** {for_markdown(warning)}" for warning in evaluation.warnings),
         rates_table(evaluation).to_markdown(),
         averages_sentence(evaluation)
         + " Pooled counts a bona fide file once, although several conditions hold it.",
@@ -119,7 +120,7 @@ def _markdown(evaluation: Evaluation) -> str:
         decisions_table(evaluation).to_markdown(),
         *(["## Breakdown of the pooled trials", breakdown.to_markdown()] if breakdown.rows else []),
         "## How the numbers were made",
-        "\n".join(f"- {note}" for note in evaluation.notes),
+        "\n".join(f"- {for_markdown(note)}" for note in evaluation.notes),
         "![DET curves](evaluation.det.png)\n\n![Score histograms](evaluation.scores.png)",
     ]
     return "\n\n".join(block.strip() for block in text) + "\n"

@@ -74,7 +74,10 @@ def _tabs(line: str) -> list[str]:
 
 
 def _commas(line: str) -> list[str]:
-    fields = next(csv.reader([line]))
+    try:
+        fields = next(csv.reader([line]))
+    except csv.Error as error:
+        raise _Unfit("line that is no CSV") from error
     if len(fields) != len(CSV_HEADER):
         raise _Unfit(f"{len(fields)} columns instead of {len(CSV_HEADER)}")
     name, score, label = fields
@@ -89,7 +92,7 @@ def _logit_difference(text: str) -> str:
     try:
         fake, real = json.loads(text)
         return repr(float(real) - float(fake))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return text
 
 

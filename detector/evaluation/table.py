@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from codecfake.manifests.showing import for_markdown, for_terminal
+
 MISSING = "–"
 LATEX_SPECIALS = str.maketrans(
     {
@@ -55,20 +57,19 @@ class Table:
             f"| {' | '.join(column.title for column in self.columns)} |",
             "|---" + "|---:" * (len(self.columns) - 1) + "|",
         ]
-        escaped = [[text.replace("|", r"\|") for text in row] for row in self.texts()]
-        lines += [f"| {' | '.join(row)} |" for row in escaped]
+        lines += [f"| {' | '.join(map(for_markdown, row))} |" for row in self.texts()]
         return "\n".join(lines) + "\n"
 
     def to_latex(self) -> str:
         """A ``tabular`` with rules of the package booktabs, in a ``table`` with the title as its caption."""
 
         def line(cells: Sequence[str]) -> str:
-            return " & ".join(cell.translate(LATEX_SPECIALS) for cell in cells) + r" \\"
+            return " & ".join(map(_for_latex, cells)) + r" \\"
 
         return "\n".join(
             [
                 r"\begin{table}",
-                rf"\caption{{{self.title.translate(LATEX_SPECIALS)}}}",
+                rf"\caption{{{_for_latex(self.title)}}}",
                 rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
                 r"\toprule",
                 line([column.title for column in self.columns]),
@@ -92,3 +93,8 @@ class Table:
     def to_json(self) -> list[dict[str, Any]]:
         """The raw cells, one object per row."""
         return [dict(row) for row in self.rows]
+
+
+def _for_latex(text: str) -> str:
+    """Escape all that LaTeX would obey; an empty line would end the row."""
+    return " ".join(for_terminal(text).split()).translate(LATEX_SPECIALS)

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 
 GZIP_MAGIC = b"\x1f\x8b"
 KEPT = 1_000
+LONGEST_LINE = 4_096
+"""In characters; of a longer line the start is given, and no format takes it for a trial."""
 LABEL_WORDS = {word: label for label in Label for word in label.words}
 
 
@@ -65,7 +68,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     opened = gzip.open if is_gzip else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", errors="backslashreplace") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(_cut_lines(lines), start=1):
                 if line := line.strip():
                     yield number, line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -74,3 +77,13 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             cause="the download or copy was cut off",
             next_step="get the file again",
         ) from error
+
+
+def _cut_lines(lines: TextIO) -> Iterator[str]:
+    """Yield lines; in place of the end of a long one, which never is in memory, a mark that no format reads."""
+    while line := lines.readline(LONGEST_LINE):
+        is_long = len(line) == LONGEST_LINE and not line.endswith("\n")
+        if is_long:
+            while (rest := lines.readline(LONGEST_LINE)) and not rest.endswith("\n"):
+                pass
+        yield f"{line} ... (longer than {LONGEST_LINE:,} characters)" if is_long else line

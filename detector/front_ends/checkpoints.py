@@ -8,6 +8,7 @@ from codecfake.detector.front_ends.encoders import OFFICIAL, Encoder
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.https import hub_over_https
 
 ANSWER_SECONDS = 5.0
 """How long the hub may take to say where a file is."""
@@ -52,6 +53,7 @@ def _official(encoder: Encoder) -> tuple[Path, str]:
     cached = try_to_load_from_cache(*place, revision=encoder.revision)
     is_new = not isinstance(cached, str)
     if is_new:
+        hub_over_https()
         try:
             # Asked first, because the download itself tries an absent network for 24 s.
             get_hf_file_metadata(hf_hub_url(*place, revision=encoder.revision), timeout=ANSWER_SECONDS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX
+from codecfake.manifests.plain_files import is_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,12 +143,12 @@ def _walk(root: Path) -> Iterator[tuple[str, "pa.Array"]]:
         seen.add((status.st_dev, status.st_ino))
         found = []
         with os.scandir(root / folder) as entries:
-            for entry in entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.startswith((".", TEMPORARY_PREFIX)):
                     continue
-                if entry.name.lower().endswith(endings) and not entry.is_dir():
+                if entry.name.lower().endswith(endings) and not is_folder(entry):
                     found.append(entry.name)
-                elif entry.is_dir():
+                elif is_folder(entry):
                     waiting.append(f"{folder}/{entry.name}" if folder else entry.name)
         # Names that are no UTF-8 cannot stand in any list.
         yield folder, pa.array(sorted(name for name in found if name.isprintable()), pa.string())

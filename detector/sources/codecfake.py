@@ -17,6 +17,7 @@ from codecfake.detector.sources.source import Source
 from codecfake.detector.trials import DEV, TRAIN, Rejected, SplitTrials, digest_lists, empty_trials
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.label_files import LABEL_WORDS, read_label_file
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import condition_order
 
@@ -87,8 +88,12 @@ def _label_files(data: Path) -> Iterator[Path]:
 
 
 def _is_label_file(path: Path) -> bool:
-    with path.open("rb") as handle:
-        words = handle.readline(1024).decode(errors="replace").removeprefix("\ufeff").split()
+    try:
+        with open_plain(path) as file:
+            start = file.read(1024)
+    except OSError:
+        return False
+    words = start.partition(b"\n")[0].decode(errors="replace").removeprefix("\ufeff").split()
     return len(words) == 3 and words[1] in LABEL_WORDS
 
 

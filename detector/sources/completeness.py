@@ -12,6 +12,7 @@ from codecfake.detector.sources.source import Source
 from codecfake.detector.trials import TrialList
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.plain_files import open_plain
 
 THREADS = 8
 FILES_PER_TASK = 256
@@ -144,6 +145,7 @@ def _read_header(path: Path) -> int | str:
     import soundfile
 
     try:
+        open_plain(path).close()
         info = soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
         return "unreadable" if path.exists() else "missing"

@@ -26,7 +26,7 @@ def read(data: Path) -> SplitTrials:
     notes: list[str] = []
     # Files are called 0.wav, 1.wav ...: only what lies beside the table can be meant.
     index = AudioIndex.scan(path.parent)
-    table = read_header_csv(path, COLUMNS)
+    table = read_header_csv(path, COLUMNS, notes)
     about = {"speaker": table["speaker"], "language": constant("en", len(table))}
     trials = build_list(CONDITION, index, table["file"], table["label"], folders=[], notes=notes, about=about)
     return SplitTrials(

@@ -1,6 +1,8 @@
 """Reading protocols: text tables of a million rows into trial lists, with a note on every oddity."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,14 @@ from codecfake.detector.sources.audio_index import AudioIndex
 from codecfake.detector.trials import TrialList, as_objects
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.plain_files import read_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+MAXIMUM_BYTES = 1 << 30
+"""Of a protocol; the largest of the field has some 60 MB."""
 FILE_NAME = r"^[^\pC]+$"
 """RE2 pattern of a name that can stand in a score file: no tab, no line end, nothing that cannot be seen."""
 
@@ -36,7 +41,8 @@ def read_words(path: Path, columns: Sequence[str], notes: list[str]) -> "pa.Tabl
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    lines = _read_csv(path, ["line"], delimiter="\x1e", header=False)["line"].combine_chunks()
+    text = _read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    lines = pa.array(text.split("\n"), pa.string())
     words = r"\s+".join(rf"(?P<{name}>\S+)" for name in columns)
     parsed = pc.extract_regex(lines, rf"^\s*{words}(?:\s.*)?$")
     good = parsed.is_valid()
@@ -47,37 +53,42 @@ def read_words(path: Path, columns: Sequence[str], notes: list[str]) -> "pa.Tabl
     return pa.Table.from_struct_array(parsed.filter(good)).select(list(columns))
 
 
-def read_header_csv(path: Path, columns: Sequence[str]) -> "pa.Table":
+def read_header_csv(path: Path, columns: Sequence[str], notes: list[str]) -> "pa.Table":
     """Read columns of a CSV file with a header, as strings.
+
+    Args:
+        path: The CSV file.
+        columns: Names of the columns.
+        notes: Receives a sentence about rows that have another number of cells.
 
     Raises:
         CodecfakeError: If it is no CSV file, or lacks one of the columns.
     """
-    table = _read_csv(path, columns, delimiter=",", header=True)
-    return table.select(list(columns))
-
-
-def _read_csv(path: Path, columns: Sequence[str], *, delimiter: str, header: bool) -> "pa.Table":
     import pyarrow as pa
-    import pyarrow.csv as csv
 
-    read = csv.ReadOptions(column_names=None if header else list(columns), block_size=1 << 24)
-    parse = csv.ParseOptions(
-        delimiter=delimiter, quote_char='"' if header else False, invalid_row_handler=lambda _row: "skip"
-    )
-    convert = csv.ConvertOptions(
-        column_types={name: pa.string() for name in columns},
-        include_columns=list(columns),
-        strings_can_be_null=False,
-    )
+    rows = csv.reader(StringIO(_read_text(path), newline=""))
     try:
-        return csv.read_csv(path, read, parse, convert)
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        if not path.stat().st_size:
-            return pa.table({name: pa.array([], pa.string()) for name in columns})
+        header = next(rows, list(columns))
+        if absent := [name for name in columns if name not in header]:
+            raise CodecfakeError(
+                f"{path} has no column {absent[0]!r}", cause="it is not the file of that name"
+            )
+        places = [header.index(name) for name in columns]
+        filled = [row for row in rows if row]
+    except csv.Error as error:
         raise CodecfakeError(
-            f"{path} cannot be read: {str(error).splitlines()[0]}", cause="it is not the file of that name"
+            f"{path} cannot be read: line {rows.line_num}: {error}", cause="it is not the file of that name"
         ) from error
+    good = [row for row in filled if len(row) == len(header)]
+    if bad := len(filled) - len(good):
+        notes.append(f"{path.name}: {bad:,} lines have not {len(header)} cells and were left out")
+    cells = [pa.array([row[place] for row in good], pa.string()) for place in places]
+    return pa.table(cells, names=list(columns))
+
+
+def _read_text(path: Path) -> str:
+    """Read a whole text file; bytes that are no UTF-8 are escaped, so that they spoil their own line alone."""
+    return read_plain(path, MAXIMUM_BYTES).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "backslashreplace")
 
 
 def build_list(

@@ -3,6 +3,7 @@
 ``state.json`` is the truth and is published last: it names the checkpoint and the best weights that belong to it.
 """
 
+import io
 import json
 import pickle
 import shutil
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text, published
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.locks import sole_holder
+from codecfake.manifests.records import read_json
 
 STATE_FILE, HISTORY_FILE, LOCK_FILE = "state.json", "history.csv", ".lock"
 
@@ -77,7 +79,9 @@ class DetectorFolder:
         self._best: str | None = None
         saved = path / STATE_FILE
         if saved.is_file():
-            state = json.loads(saved.read_text(encoding="utf-8"))
+            state = read_json(
+                saved, {"configuration": dict, "history": list}, next_step=f"remove {path} to train again"
+            )
             _refuse_difference(path, state["configuration"], self.configuration)
             self.history = [EpochRecord(**row) for row in state["history"]]
             self._checkpoint, self._best = state["checkpoint"], state["best"]
@@ -124,10 +128,13 @@ class DetectorFolder:
                 self._best = f"best-{ended.epoch:03d}.safetensors"
                 weights = {name: tensor.cpu().contiguous() for name, tensor in state["network"].items()}
                 with published(self._checkpoints / self._best) as temporary:
-                    save_file(weights, temporary)
+                    temporary.write_bytes(save(weights))
         self._checkpoint = f"epoch-{state['epoch']:03d}-step-{state['step']:07d}.pt"
         with published(self._checkpoints / self._checkpoint) as temporary:
-            torch.save(dict(state), temporary)
+            # Torch's own writing into files hides that a disk is full behind another error.
+            buffer = io.BytesIO()
+            torch.save(dict(state), buffer)
+            temporary.write_bytes(buffer.getbuffer())
         self.publish_state()
         for path in self._checkpoints.iterdir():
             if path.name not in (self._checkpoint, self._best):

@@ -87,6 +87,7 @@ def fetch(
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import say
     from codecfake.manifests.errors import CodecfakeError
+    from codecfake.manifests.showing import for_terminal
     from codecfake.pipeline.weights_fetch import copy_official, fetch_official
 
     wanted = _wanted_checkpoints(names or [], preset, everything)
@@ -102,7 +103,7 @@ def fetch(
             except CodecfakeError as error:
                 if len(wanted) == 1:
                     raise
-                typer.echo(f"Error: {error}", err=True)
+                typer.echo(for_terminal(f"Error: {error}"), err=True)
                 failed.append(official.name)
                 continue
             for path, digest in files.sha256.items():

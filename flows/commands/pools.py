@@ -25,8 +25,9 @@ def server(
 ) -> None:
     """Run the Prefect server that workers and builds meet at, until Ctrl-C."""
     from codecfake.flows.pools.server import run_server
+    from codecfake.flows.summaries import say
 
-    run_server(database, host, port, typer.echo)
+    run_server(database, host, port, say)
 
 
 def deploy(pool: Pool = "gpu") -> None:
@@ -59,9 +60,10 @@ def worker(
     from codecfake.flows.pools.settings import use_pool_server
     from codecfake.flows.pools.versions import check_versions
     from codecfake.flows.pools.worker import work
+    from codecfake.flows.summaries import say
 
     if gpus is not None and processes is not None:
         raise typer.BadParameter("name GPUs or a number of processes, not both", param_hint="--processes")
     api_url = use_pool_server()
     check_versions(api_url)
-    work(pool, find_places(gpus, processes), api_url, typer.echo)
+    work(pool, find_places(gpus, processes), api_url, say)

@@ -73,7 +73,7 @@ def retry(
         config, Reason.parse(reason) if reason else None, use_prefect=not no_prefect, pool=pool
     )
     if report.plan is None:
-        say("Nothing to retry.")
+        say(f"Made again: {len(report.mended)} damaged files." if report.mended else "Nothing to retry.")
     else:
         say(
             f"Retry {report.plan.number}: read {report.plan.files_read_again} quarantined files again, "

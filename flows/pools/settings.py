@@ -65,7 +65,7 @@ def server_variables(database: str, host: str, port: int) -> dict[str, str]:
             f"{SERVER_AUTHORIZATION} is set, but empty: the server would refuse every request",
             next_step=f"set {SERVER_AUTHORIZATION}=user:password, or unset it",
         )
-    is_any = host in ("0.0.0.0", "::")
+    is_any = host in ("0.0.0.0", "::")  # nosec B104 # asks whether the user wants that, binds nothing
     prefect_home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
     address = f"http://{socket.gethostname() if is_any else host}:{port}/api"
     defaults = {

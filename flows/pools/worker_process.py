@@ -119,7 +119,8 @@ def _become_worker(parent: int, arguments: list[str]) -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(1)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "prefect", "worker", "start", *arguments])
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", *arguments]
+    os.execv(sys.executable, command)  # nosec B606 # this very Python, without a shell
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.plain_files import open_plain
 from codecfake.pipeline.codec_training.espeak_speech import DEFAULT_SECONDS, speak_files
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def _header(path: Path) -> tuple[int, int] | str:
     import soundfile
 
     try:
+        open_plain(path).close()
         header = soundfile.info(path)
     except (OSError, RuntimeError) as error:
         return "not there" if not path.exists() else _reason(error)

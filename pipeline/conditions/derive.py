@@ -14,6 +14,7 @@ from codecfake.manifests.derived import MANIFEST, derived_file, derived_folder, 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.schema import check_schema, dataset_schema
 from codecfake.pipeline.conditions.deriving import Deriver, Row
 from codecfake.pipeline.conditions.processing import Setting
@@ -38,7 +39,6 @@ from codecfake.pipeline.shard_store import (
 )
 from codecfake.pipeline.shards import cut_shards
 from codecfake.pipeline.splitting import SPLITS_FOLDER
-from codecfake.pipeline.tree import refuse_escapes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,7 +100,7 @@ def derive_conditions(
     with run_lock(run_dir, monitor.stop.set):
         clean = pq.read_table(folder / MANIFEST)
         check_schema(clean, dataset_schema(), str(folder / MANIFEST))
-        refuse_escapes(clean)
+        refuse_escapes(clean, paths=["path"], names=["file", "codec", "conditions"])
         rows = evaluated_rows(clean, chosen).select(ROW_COLUMNS).to_pylist()
         voices = _bona_fide(evaluated_rows(clean, None).select(ROW_COLUMNS))
         _refuse_taken_names(clean, settings)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.plain_files import is_folder, read_plain
 from codecfake.pipeline.corpora.listing import Finding, find, printable
 
+MAXIMUM_TEXT_BYTES = 1 << 26
+"""Several times what the longest text of the corpora takes."""
 AUDIO_SUFFIXES = (".wav", ".flac")
 """Extensions, in lower case, that make an entry a recording; whether it is one is for the inspection."""
 
@@ -35,9 +38,9 @@ class FolderScan:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the lines of a text file of a corpus; none if it is absent, odd bytes replaced."""
+    """Read the lines of a text file of a corpus, odd bytes replaced; none if it is absent, a pipe or far too large."""
     try:
-        return path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return read_plain(path, MAXIMUM_TEXT_BYTES).decode("utf-8-sig", "replace").splitlines()
     except OSError:
         return []
 
@@ -59,9 +62,9 @@ def scan_speaker_folders(root: Path, folder: str) -> FolderScan:
         top = list(_entries(root / folder))
     except OSError as error:
         raise CodecfakeError(f"{root / folder} cannot be read: {error.strerror}") from error
-    for name, is_folder in top:
+    for name, has_entries in top:
         path = f"{folder}/{name}"
-        if not is_folder or _is_recording(name):
+        if not has_entries or _is_recording(name):
             (scan.recordings if _is_recording(name) else scan.other_files).append(path)
             continue
         try:
@@ -83,7 +86,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, bool]]:
     """Yield name and whether it is a folder; a plain file costs no stat."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            yield entry.name, entry.is_dir()
+            yield entry.name, is_folder(entry)
 
 
 def _is_recording(name: str) -> bool:

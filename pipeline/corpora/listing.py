@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from codecfake.manifests.showing import one_line
 from codecfake.pipeline.object_store import Location
 
 EXAMPLE_LIMIT = 5
@@ -62,8 +63,8 @@ class CorpusListing:
 
 
 def printable(name: str) -> str:
-    """Make a file name that is not valid UTF-8 storable as text; others are unchanged."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Make a file name storable and showable as one line of text; only those that are neither change."""
+    return one_line(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def find(code: str, text: str, names: Iterable[str]) -> Finding:

@@ -90,7 +90,7 @@ def _read_genders(path: Path) -> dict[str, str]:
 def _read_texts(folder: Path) -> dict[str, str]:
     """Read ``txt/<speaker>/<id>.txt``; an empty file counts as no transcript."""
     texts: dict[str, str] = {}
-    for path in folder.glob("*/*.txt"):
+    for path in sorted(folder.glob("*/*.txt")):
         if text := " ".join(" ".join(read_lines(path)).split()):
             texts[printable(path.stem)] = text
     return texts

@@ -8,6 +8,7 @@ from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.measurements import markdown_table
 from codecfake.manifests.schema import REAL
+from codecfake.manifests.showing import for_markdown
 from codecfake.manifests.splits import SPLITS, codec_role
 from codecfake.pipeline.exports.card_texts import LIMITS, LOADING, MINI_WARNING
 from codecfake.pipeline.exports.contents import Contents
@@ -65,7 +66,8 @@ def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
 def _body(contents: Contents, format_name: str) -> str:
     identity, summary = identify(contents), contents.summary
     seed = f", seed {summary['seed']}" if summary["seed"] is not None else ""
-    about = f"Split `{contents.split}` (policy {summary['policy']}{seed}) of run `{contents.stamp['digest'][:12]}`."
+    split, run = for_markdown(contents.split), contents.stamp["digest"][:12]
+    about = f"Split `{split}` (policy {summary['policy']}{seed}) of run `{run}`."
     parts = [
         f"# {identity.title}",
         identity.content,
@@ -159,7 +161,7 @@ def _settings(contents: Contents) -> str:
 
 
 def _bullets(lines: list[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {for_markdown(line)}" for line in lines)
 
 
 def _distinct(contents: Contents, columns: list[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What an export is made of: the files of one split, with transcripts and licences, and their bytes."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,16 +11,17 @@ import numpy as np
 
 from codecfake.manifests.derived import PROCESSING, derived_manifests, derived_name
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.records import read_json, read_parquet
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
 from codecfake.pipeline.config import saved_config
 from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
-from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
+from codecfake.pipeline.fingerprint import read_stamp
 from codecfake.pipeline.imports.record import ImportRecord, read_import
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.source import current_source
 from codecfake.pipeline.splitting import SPLITS_FOLDER
-from codecfake.pipeline.tree import ESCAPING_NAME, ESCAPING_PATH
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,16 +139,17 @@ def read_contents(run_dir: Path, split: str) -> Contents:
         CodecfakeError: If the split is not there, or names files outside the run.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     folder = run_dir / SPLITS_FOLDER / split
     if not (folder / "manifest.parquet").is_file():
         raise CodecfakeError(f"{run_dir} has no split {split!r}", next_step=f"codecfake splits {run_dir}")
-    stamp = json.loads((run_dir / STAMP).read_text(encoding="utf-8"))
+    resplit = f"remove {folder} and run codecfake splits {run_dir}"
     imported = read_import(run_dir)
+    stamp = read_stamp(run_dir)
     weights = AS_PUBLISHED if imported else saved_config(run_dir).weights
-    table = _with_conditions(pq.read_table(folder / "manifest.parquet"), folder).combine_chunks()
-    _refuse_escapes(table)
+    clean = read_parquet(folder / "manifest.parquet", next_step=resplit)
+    table = _with_conditions(clean, folder).combine_chunks()
+    refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])
     source = current_source(run_dir)
     spoken = dict(zip(source["utterance_id"].to_pylist(), source["transcript"].to_pylist(), strict=True))
     corpora = {
@@ -166,7 +167,7 @@ def read_contents(run_dir: Path, split: str) -> Contents:
         table = table.append_column(
             pa.field(name, pa.string(), nullable=False), pa.array(values, pa.string())
         )
-    summary = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+    summary = read_json(folder / "splits.json", {}, next_step=resplit)
     known = weights if weights in ("official", "mini") else "other"
     return Contents(run_dir, split, summary, stamp, known, imported, table)
 
@@ -174,12 +175,11 @@ def read_contents(run_dir: Path, split: str) -> Contents:
 def _with_conditions(clean: "pa.Table", split: Path) -> "pa.Table":
     """Append the rows of the robustness conditions of a split, if it has any, and say which setting each is under."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     manifests = derived_manifests(split)
     if not manifests:
         return clean
-    tables = {"": clean} | {setting: pq.read_table(path) for setting, path in manifests.items()}
+    tables = {"": clean} | {setting: read_parquet(path) for setting, path in manifests.items()}
     field = pa.field(PROCESSING, pa.string(), nullable=False)
     return pa.concat_tables(
         [
@@ -193,15 +193,3 @@ def _distinct(table: "pa.Table", column: str) -> list[str]:
     import pyarrow.compute as pc
 
     return pc.unique(table[column]).to_pylist()
-
-
-def _refuse_escapes(table: "pa.Table") -> None:
-    import pyarrow.compute as pc
-
-    for column, pattern in (("path", ESCAPING_PATH), ("file", ESCAPING_NAME), ("codec", ESCAPING_NAME)):
-        wrong = table[column].filter(pc.match_substring_regex(table[column], pattern))
-        if len(wrong):
-            raise CodecfakeError(
-                f"the manifest names {wrong[0].as_py()!r}, which could lead out of the export",
-                cause="manifests hold plain file names, and paths relative to their run",
-            )

@@ -167,7 +167,7 @@ def _refuse_strangers(out: Path, head: Mapping[str, Any]) -> None:
 def _read_record(out: Path) -> dict[str, Any]:
     try:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -1,0 +1,19 @@
+"""Telling a lack of this machine from a fault of a file: what is lacking today would quarantine good audio for ever."""
+
+import errno
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Too many open files, of this process or of all; no memory."""
+
+
+def refuse_exhaustion(error: Exception) -> None:
+    """Raise an error again if the machine lacked something; to be called before a file is blamed.
+
+    Args:
+        error: What reading a file ended with.
+
+    Raises:
+        OSError: The error itself.
+    """
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        raise error

@@ -1,0 +1,94 @@
+"""Setting aside what is damaged of the files that describe a run, so that it is made again.
+
+Audio is not looked at here: `codecfake verify` finds that, and a retry adds shards for it.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from codecfake.manifests.atomic import temporary_sibling
+from codecfake.pipeline.described_damage import DAMAGED, detector_damage, detectors, source_damage
+from codecfake.pipeline.shard_store import published_shards
+from codecfake.pipeline.source import CHECKSUMS_SUFFIX, SOURCE
+from codecfake.pipeline.splitting import Policy, current_splits
+from codecfake.pipeline.tree_check import check_tree
+from codecfake.pipeline.verification import record_damage
+
+ASSIGNED = re.compile(r"(published|speaker-disjoint)-seed(\d+)")
+"""Name of a split that follows from its name and the run."""
+
+
+@dataclass(frozen=True)
+class AssignedSplit:
+    """A split that can be made again."""
+
+    policy: Policy
+    seed: int
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """What was damaged, and is made again."""
+
+    files: tuple[str, ...]
+    """Relative to the run folder, each with what was wrong."""
+    splits: tuple[AssignedSplit, ...]
+
+
+def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
+    """Take damaged descriptions out of a run; the caller holds the run lock, and makes them again.
+
+    Args:
+        run_dir: The run.
+        say: Told what was found, and what only the user can make again.
+    """
+    files: list[str] = []
+
+    def found(path: Path, problem: str) -> None:
+        files.append(f"{path.relative_to(run_dir).as_posix()}: {problem}")
+        say(f"Damaged: {files[-1]}")
+
+    if problems := list(source_damage(run_dir)):
+        for path, problem in problems:
+            found(path, problem)
+        for suffix in (Path(SOURCE).suffix, ".csv", CHECKSUMS_SUFFIX):
+            (run_dir / SOURCE).with_suffix(suffix).unlink(missing_ok=True)
+    for shard in published_shards(run_dir):
+        if damaged := record_damage(shard):
+            found(shard / damaged[0], damaged[1])
+            shard.rename(temporary_sibling(shard))  # the build clears it away
+    splits: list[AssignedSplit] = []
+    for split in current_splits(run_dir):
+        problems = [(run_dir / path, problem) for path, problem in check_tree(run_dir, split)]
+        if not problems:
+            continue
+        found(*problems[0])
+        if name := ASSIGNED.fullmatch(split.name):
+            _remove(split)
+            splits.append(AssignedSplit(cast("Policy", name[1]), int(name[2])))
+        else:
+            say(f"Next: remove {split}, and make it again: codecfake splits {run_dir} --labels DIR")
+    for detector in detectors(run_dir):
+        for path, problem in detector_damage(detector):
+            found(path, problem)
+            _set_aside(detector)
+            say(
+                f"Set aside; next: codecfake train {run_dir} --name {detector.name}, as it was trained before"
+            )
+    return SetAside(tuple(files), tuple(splits))
+
+
+def _remove(folder: Path) -> None:
+    condemned = folder.rename(temporary_sibling(folder))
+    shutil.rmtree(condemned, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    number = 1
+    while (place := folder.with_name(f"{folder.name}{DAMAGED}{number}")).exists():
+        number += 1
+    folder.rename(place)
