@@ -7,7 +7,7 @@ DEMO ?= codecfake-demo
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-cluster lint bench
+.PHONY: help demo test test-cluster chaos lint bench
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: $(READY) lint  ## Run the tests, but for those of many machines.
 
 test-cluster: $(READY)  ## Run the tests with a server, a PostgreSQL (Debian's package) and several workers.
 	$(BIN)/python -m pytest -m cluster
+
+chaos: $(READY)  ## Kill, starve and damage every command, and print what was lost; some 20 minutes.
+	$(BIN)/python benchmarks/crash_matrix.py
 
 lint: $(READY)  ## Check style.
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ TABLES = {
     "train": bench_tables.TRAINING,
     "small": bench_tables.SMALL_FILES,
     "overlap": bench_tables.OVERLAP,
+    "chaos": bench_tables.CHAOS,
 }
 """By what the names of the files begin with."""
 
