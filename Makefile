@@ -7,7 +7,7 @@ DEMO ?= codecfake-demo
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test test-cluster chaos lint bench
+.PHONY: help demo test test-cluster chaos security lint bench
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -30,6 +30,11 @@ test-cluster: $(READY)  ## Run the tests with a server, a PostgreSQL (Debian's p
 chaos: $(READY)  ## Kill, starve and damage every command, and print what was lost; some 20 minutes.
 	$(BIN)/python benchmarks/crash_matrix.py
 
+security: $(READY)  ## Look for unsafe code, and for known faults in the packages (needs a network).
+	$(BIN)/python -m pip install --quiet bandit pip-audit
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive codec_adapters detector docker flows manifests pipeline
+	$(BIN)/pip-audit --requirement docker/requirements-cpu.lock
+
 lint: $(READY)  ## Check style.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +54,6 @@ bench: $(READY)  ## Measure again what the README states.
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/front_ends.py
 	$(BIN)/python benchmarks/detector_training.py
+	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/readme_tables.py

@@ -16,6 +16,7 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.batches import BatchLimit, make_batches
 from codecfake.pipeline.calibration import batch_limit
 from codecfake.pipeline.device_pcm import Pcm16
+from codecfake.pipeline.provenance import describe_maker
 from codecfake.pipeline.shards import SourceRow
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Device:
 
     def __init__(self, name: str, slots: int, batch_size: int | None = None) -> None:
         self.name = name
+        self.maker = describe_maker(name)
+        """What decides the last bits of what is made here."""
         self.slots = slots
         self._batch_size = batch_size
         self._free = BoundedSemaphore(slots)

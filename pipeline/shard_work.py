@@ -23,7 +23,7 @@ from codecfake.pipeline.audio import encode_wav, to_pcm16
 from codecfake.pipeline.block_sources import BlockSources, Quarantined
 from codecfake.pipeline.device_pcm import Pcm16
 from codecfake.pipeline.memory_errors import is_out_of_memory
-from codecfake.pipeline.provenance import describe_maker, now
+from codecfake.pipeline.provenance import now
 from codecfake.pipeline.shard_store import AUDIO, RETRY_PREFIX, shard_path
 from codecfake.pipeline.shards import Shard, SourceRow
 
@@ -78,7 +78,7 @@ class ShardWork:
             "wall_seconds": round(time.monotonic() - self._began, 3),
             "stage_seconds": {stage: round(seconds, 3) for stage, seconds in self._clock.seconds.items()},
             "device": resynthesis.device.name,
-            "made_with": describe_maker(resynthesis.device.name),
+            "made_with": resynthesis.device.maker,
             "batch_seconds": self._limit and self._limit.seconds,
             "halved_batches": len(self._halved),
             "published_at": now(),

@@ -1,12 +1,12 @@
 """Fixtures that several test modules share."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import outside_codec
 import pytest
 import speech
+from outside_codec import OutsideCodec
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,16 +41,6 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
     """Twelve VCTK and nine AISHELL-3 utterances; tests must not change them."""
     folder = tmp_path_factory.mktemp("corpora")
     return Corpora(speech.write_vctk(folder / "vctk"), speech.write_aishell3(folder / "aishell3"))
-
-
-@dataclass(frozen=True)
-class OutsideCodec:
-    site: Path
-    weights: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.site)}
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """A codec that lives outside the package, as a user's would: mu-law at 8 kHz, found through its entry point."""
 
+import os
 import shutil
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from codecfake.codec_adapters import CodecAdapter, CodecCard
@@ -39,6 +41,18 @@ class MuLaw(CodecAdapter):
         codes = torch.round((compressed + 1) / 2 * mu)
         expanded = codes / mu * 2 - 1
         return expanded.sign() * torch.expm1(expanded.abs() * torch.log1p(mu)) / mu
+
+
+@dataclass(frozen=True)
+class OutsideCodec:
+    """Where the installed package and its weights are."""
+
+    site: Path
+    weights: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.site)}
 
 
 def install(folder: Path) -> tuple[Path, Path]:

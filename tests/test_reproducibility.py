@@ -11,8 +11,8 @@ from pathlib import Path
 import outside_codec
 import pytest
 import speech
-from conftest import OutsideCodec
 from corrupt_audio import write_corrupt_corpus
+from outside_codec import OutsideCodec
 from run_helpers import build_here, cut_small_shards, run_command, settings
 
 from codecfake.detector.sources.audio_index import AudioIndex

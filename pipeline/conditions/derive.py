@@ -13,8 +13,8 @@ from codecfake.manifests.dataset import condition_rows
 from codecfake.manifests.derived import MANIFEST, derived_file, derived_folder, derived_name
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
-from codecfake.manifests.reasons import Reason
 from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.reasons import Reason
 from codecfake.manifests.schema import check_schema, dataset_schema
 from codecfake.pipeline.conditions.deriving import Deriver, Row
 from codecfake.pipeline.conditions.processing import Setting
