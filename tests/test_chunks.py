@@ -21,7 +21,8 @@ def plan_of(run_dir) -> tuple[ChunkPlan, list[ShardBlock]]:
 def publish(run_dir, codec: str, number: int, speed: float) -> None:
     folder = run_dir / "shards" / codec / f"{number:05d}"
     folder.mkdir(parents=True)
-    record = {"codec": codec, "source_seconds": 1800.0, "wall_seconds": 1800.0 / speed}
+    record = {"codec": codec, "shard": folder.name, "items_sha256": "0" * 64}
+    record |= {"source_seconds": 1800.0, "wall_seconds": 1800.0 / speed}
     (folder / "shard.json").write_text(json.dumps(record))
 
 

@@ -153,7 +153,7 @@ def test_a_broken_or_unscored_detector_does_not_hide_the_others(tmp_path):
     html = page(make_report(run, rounds=0), "detectors")
     assert "Equal error rates" in html
     assert "codecfake score run --detector run/detectors/unscored" in plain(html)
-    assert "broken cannot be read" in plain(html)
+    assert "broken/model.json is damaged" in plain(html)
     assert "stands in for another" in html and SCRIPT not in html
 
 

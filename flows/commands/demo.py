@@ -35,7 +35,7 @@ def demo(
     run_reproduce(config, use_prefect=not no_prefect, **TRAINING)
     conditions.conditions(run, add=CONDITIONS, codecs=CONDITIONS_OF)
     detector_scoring.score(run)
-    evaluation.evaluate([run], against=evaluation.PAPER)
+    evaluation.evaluate([run])
     audit.audit(run)
     for layout in export.Format:
         export.export(layout, run, out / "exports" / layout.value)

@@ -1,6 +1,5 @@
 """The page of the shortcut audit, from what `codecfake audit` left beside the data."""
 
-import json
 from pathlib import Path
 
 from codecfake.detector.audit.separation import Kind, Separation
@@ -18,6 +17,7 @@ from codecfake.flows.audit_report import (
 from codecfake.flows.report.page_tables import PageTable, page_table
 from codecfake.flows.report.pages import Site
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 from codecfake.pipeline.audit.pair_quality import CodecQuality, Outlier
 
 AUDIT = Path("audit") / "audit.json"
@@ -31,7 +31,7 @@ def read_audit(path: Path) -> Audit:
         CodecfakeError: If the file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, {}, next_step="codecfake audit DATA")
         del content["shortcuts"]
         content["separations"] = [_separation(entry) for entry in content["separations"]]
         content["quality"] = [

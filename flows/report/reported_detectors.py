@@ -1,6 +1,5 @@
 """The detectors that a report is about: their training, their evaluation, and why one has none."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.model import DESCRIPTION_FILE, read_description
 from codecfake.detector.training.folder import STATE_FILE, EpochRecord
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 
 if TYPE_CHECKING:
     from codecfake.pipeline.monitor import Monitor
@@ -87,5 +87,5 @@ def _read_history(folder: Path) -> list[EpochRecord]:
     if not path.is_file():
         return []
     names = [field.name for field in fields(EpochRecord)]
-    rows = json.loads(path.read_text(encoding="utf-8"))["history"]
+    rows = read_json(path, {"history": list})["history"]
     return [EpochRecord(**{name: row.get(name, math.nan) for name in names}) for row in rows]

@@ -1,6 +1,5 @@
 """What a run folder tells about how it was made: settings, machine, speed, what failed, and licences."""
 
-import json
 import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from codecfake.flows.report.data_counts import DataCounts
 from codecfake.flows.report.page_tables import EMPTY, UNKNOWN, PageTable
 from codecfake.manifests.derived import derived_folder, derived_manifests
 from codecfake.manifests.measurements import without_folders
+from codecfake.manifests.records import read_json
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import codec_role
 from codecfake.pipeline.conditions.store import read_record as read_setting
@@ -88,7 +88,7 @@ def read_run_facts(data: Path, split: str) -> RunFacts:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path, {}) if path.is_file() else {}
 
 
 def speed_table(facts: RunFacts) -> PageTable:

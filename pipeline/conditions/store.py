@@ -4,7 +4,6 @@
 detectors that were trained on it stay valid; nothing under ``conditions`` is ever trained on.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from codecfake.manifests.derived import MANIFEST, derived_file, derived_name
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.records import read_json
 from codecfake.manifests.splits import SPLITS
 from codecfake.pipeline.conditions.processing import Setting
 from codecfake.pipeline.shard_store import read_items
@@ -58,7 +58,8 @@ def start_store(store: Path, split: Path, setting: Setting) -> None:
 def read_record(store: Path) -> dict[str, Any]:
     """Read how a store was made; empty when it was not begun."""
     path = store / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    again = f"remove {store} and run codecfake conditions RUN --add {store.name}"
+    return read_json(path, {}, next_step=again) if path.is_file() else {}
 
 
 def evaluated_rows(clean: "pa.Table", chosen: Sequence[str] | None) -> "pa.Table":

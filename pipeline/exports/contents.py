@@ -17,6 +17,7 @@ from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
 from codecfake.pipeline.config import saved_config
 from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
+from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
 from codecfake.pipeline.fingerprint import read_stamp
 from codecfake.pipeline.imports.record import ImportRecord, read_import
 from codecfake.pipeline.monitor import Monitor
@@ -145,7 +146,7 @@ def read_contents(run_dir: Path, split: str) -> Contents:
         raise CodecfakeError(f"{run_dir} has no split {split!r}", next_step=f"codecfake splits {run_dir}")
     resplit = f"remove {folder} and run codecfake splits {run_dir}"
     imported = read_import(run_dir)
-    stamp = read_stamp(run_dir)
+    stamp = read_json(run_dir / STAMP, {}) if imported else read_stamp(run_dir)
     weights = AS_PUBLISHED if imported else saved_config(run_dir).weights
     clean = read_parquet(folder / "manifest.parquet", next_step=resplit)
     table = _with_conditions(clean, folder).combine_chunks()

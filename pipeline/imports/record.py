@@ -1,11 +1,11 @@
 """``run.json`` of an imported run: which dataset it is, by the digests of its lists, and what is to be there."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import DamagedFileError, read_json
 from codecfake.pipeline.provenance import describe_environment, describe_process
 
 SAVED_AS = "run.json"
@@ -45,12 +45,21 @@ def shard_id(index: int) -> str:
 
 
 def read_import(run_dir: Path) -> ImportRecord | None:
-    """What a run folder was imported from; None for one that was built, and for what is no run."""
+    """What a run folder was imported from; None for one that was built, and for what is no run.
+
+    Raises:
+        DamagedFileError: If what describes the run is damaged.
+    """
     path = run_dir / SAVED_AS
     if not path.is_file():
         return None
-    stamp = json.loads(path.read_text(encoding="utf-8"))
-    return ImportRecord(**stamp[KEY]) if KEY in stamp else None
+    stamp = read_json(path, {}, next_step=f"restore {path} from a backup")
+    try:
+        return ImportRecord(**stamp[KEY]) if KEY in stamp else None
+    except TypeError as error:
+        raise DamagedFileError(
+            f"{path} is damaged: {error}", cause="it was changed since it was written"
+        ) from error
 
 
 def refuse_import(run_dir: Path) -> None:
