@@ -22,7 +22,7 @@ demo: $(READY)  ## Rebuild a small dataset from synthetic corpora, train a detec
 	$(BIN)/codecfake demo --out $(DEMO)
 
 test: $(READY) lint  ## Run the tests, but for those of many machines.
-	$(BIN)/python -m pytest -m "not cluster"
+	$(BIN)/python -m pytest -m "not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-cluster: $(READY)  ## Run the tests with a server, a PostgreSQL (Debian's package) and several workers.
 	$(BIN)/python -m pytest -m cluster
