@@ -4,17 +4,17 @@ Audio is not looked at here: `codecfake verify` finds that, and a retry adds sha
 """
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from codecfake.manifests.atomic import temporary_sibling
+from codecfake.manifests.derived import DERIVED_FOLDER
 from codecfake.pipeline.described_damage import DAMAGED, detector_damage, detectors, source_damage
 from codecfake.pipeline.shard_store import published_shards
 from codecfake.pipeline.source import CHECKSUMS_SUFFIX, SOURCE
-from codecfake.pipeline.splitting import Policy, current_splits
+from codecfake.pipeline.splitting import SUPERSEDED, Policy, current_splits
 from codecfake.pipeline.tree_check import check_tree
 from codecfake.pipeline.verification import record_damage
 
@@ -68,27 +68,27 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
             continue
         found(*problems[0])
         if name := ASSIGNED.fullmatch(split.name):
-            _remove(split)
+            aside = _set_aside(split, SUPERSEDED)
+            if (aside / DERIVED_FOLDER).is_dir():
+                say(
+                    f"Its robustness conditions stay in {aside}; next: codecfake conditions {run_dir} --add SETTING"
+                )
             splits.append(AssignedSplit(cast("Policy", name[1]), int(name[2])))
         else:
             say(f"Next: remove {split}, and make it again: codecfake splits {run_dir} --labels DIR")
     for detector in detectors(run_dir):
         for path, problem in detector_damage(detector):
             found(path, problem)
-            _set_aside(detector)
+            _set_aside(detector, DAMAGED)
             say(
                 f"Set aside; next: codecfake train {run_dir} --name {detector.name}, as it was trained before"
             )
     return SetAside(tuple(files), tuple(splits))
 
 
-def _remove(folder: Path) -> None:
-    condemned = folder.rename(temporary_sibling(folder))
-    shutil.rmtree(condemned, ignore_errors=True)
-
-
-def _set_aside(folder: Path) -> None:
+def _set_aside(folder: Path, mark: str) -> Path:
+    """Rename a folder, so that nothing takes it for what it was; gives its new place."""
     number = 1
-    while (place := folder.with_name(f"{folder.name}{DAMAGED}{number}")).exists():
+    while (place := folder.with_name(f"{folder.name}{mark}{number}")).exists():
         number += 1
-    folder.rename(place)
+    return folder.rename(place)
