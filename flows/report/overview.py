@@ -127,12 +127,12 @@ def _published(facts: RunFacts) -> tuple[str, str] | None:
 
 
 def _machine(facts: RunFacts) -> PageTable:
-    about = facts.stamp.get("environment", {})
-    rows = [["Python", about["python"]]] if "python" in about else []
-    rows += [[name, version] for name, version in about.get("packages", {}).items()]
-    if "platform" in about:
-        gpus = ", ".join(about.get("gpus", [])) or "none"
-        rows += [["system", about["platform"]], ["CPUs", str(about.get("cpus"))], ["GPUs", gpus]]
+    rows: list[list[str]] = []
+    for name, value in facts.stamp.get("environment", {}).items():
+        if isinstance(value, dict):
+            rows += [[part, str(text)] for part, text in value.items()]
+        elif value != "":
+            rows.append([name, (", ".join(value) or "none") if isinstance(value, list) else str(value)])
     return PageTable("Versions and hardware of the build", ["what", "value"], rows)
 
 
