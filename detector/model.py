@@ -141,9 +141,11 @@ def publish_detector(detector_dir: Path, weights: Path, description: dict[str, A
         description: Content of ``model.json``; the hash of the weights is added.
     """
     content = weights.read_bytes()
-    with published(detector_dir / WEIGHTS_FILE) as temporary:
-        temporary.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
+    place = detector_dir / WEIGHTS_FILE
+    if not place.is_file() or file_sha256(place) != digest:  # a call that was killed between the two files
+        with published(place) as temporary:
+            temporary.write_bytes(content)
     publish_json(detector_dir / DESCRIPTION_FILE, {**description, "weights_sha256": digest})
 
 

@@ -115,7 +115,7 @@ app.add_typer(bench_app, name="bench")
 def main() -> None:
     """Run the command; errors that a user can act on are printed without a traceback."""
     from codecfake.codec_adapters import CodecError
-    from codecfake.flows.interrupts import handle_interrupts
+    from codecfake.flows.interrupts import handle_interrupts, was_interrupted
     from codecfake.manifests.errors import CodecfakeError
     from codecfake.manifests.showing import for_terminal
     from codecfake.pipeline.monitor import Stopped
@@ -142,6 +142,12 @@ def main() -> None:
         if end.code == 130:  # typer's own answer to a Ctrl-C that came before the work did
             _say_stopped()
         raise
+    except Exception:
+        if not was_interrupted():
+            raise
+        # In the middle of an import a Ctrl-C breaks Python's own locks, and comes out as something else.
+        _say_stopped()
+        sys.exit(130)
 
 
 def _say_stopped() -> None:

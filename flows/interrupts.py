@@ -21,6 +21,11 @@ def handle_interrupts() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
+def was_interrupted() -> bool:
+    """Whether there was an interrupt since the command began."""
+    return _came.is_set()
+
+
 @contextmanager
 def set_when_interrupted(stop: Event) -> Iterator[None]:
     """Set an event as soon as there is an interrupt while the block runs, or if there was one before."""

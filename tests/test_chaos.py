@@ -155,6 +155,25 @@ def test_half_a_deletion_of_a_shard_does_not_stand_in_the_way_of_the_next_build(
     assert verify(config.out, planned_shards(config), Monitor()).is_whole
 
 
+def test_an_error_that_a_ctrl_c_turned_into_another_one_is_a_stop():
+    script = """
+import os, signal
+from codecfake.flows import cli
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(100_000))
+    except KeyboardInterrupt:
+        raise KeyError(140618502970240)
+
+cli.app = work
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130 and "the same command goes on" in done.stderr
+
+
 def test_a_ctrl_c_that_an_ending_object_swallows_stops_the_work_all_the_same():
     script = """
 import os, signal, sys, time

@@ -227,6 +227,14 @@ def test_a_stopped_export_keeps_what_is_whole_and_ends_as_if_never_stopped(run, 
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
 
+def test_an_export_that_was_killed_before_its_record_was_published_goes_on(run, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".tmp-export.json-0123456789ab").write_text("{")
+    export(run, out, "asvspoof")
+    assert not list(out.glob(".tmp-*"))
+
+
 def test_damaged_audio_is_named_and_never_exported(corpora, tmp_path):
     with built_run(tmp_path, corpora) as run_dir:
         row = next(row for row in rows_by_file(run_dir).values() if row["split"] == "dev")

@@ -154,7 +154,9 @@ def _refuse_strangers(out: Path, head: Mapping[str, Any]) -> None:
             next_step="give a new folder; nothing was written",
         )
     if not present and out.is_dir():
-        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith(LOCK))
+        # A call that was killed at its very start leaves its lock, and its record unpublished.
+        own = (LOCK, f"{TEMPORARY_PREFIX}{RECORD}")
+        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith(own))
         if strangers:
             raise CodecfakeError(
                 f"{out} is no export, but holds {', '.join(strangers[:5])}",

@@ -21,7 +21,7 @@ DISK = "disk"
 """Where a small disk is mounted, in the folder of a job."""
 ROWS = "rows.jsonl"
 DAY_SECONDS = 86_400.0
-OPEN_FILES = (14, 18, 24, 32, 64)
+OPEN_FILES = (7, 8, 9, 10, 12)
 
 
 @dataclass(frozen=True)
