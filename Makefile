@@ -30,8 +30,8 @@ test-cluster: $(READY)  ## Run the tests with a server, a PostgreSQL (Debian's p
 chaos: $(READY)  ## Kill, starve and damage every command, and print what was lost; some 20 minutes.
 	$(BIN)/python benchmarks/crash_matrix.py
 
-security: $(READY)  ## Look for unsafe code, and for known faults in the packages (needs a network).
-	$(BIN)/python -m pip install --quiet bandit pip-audit
+security: $(READY)  ## Look for unsafe code, and for known faults in the packages (asks a service on the internet).
+	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive codec_adapters detector docker flows manifests pipeline
 	$(BIN)/pip-audit --requirement docker/requirements-cpu.lock
 

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
@@ -35,6 +36,13 @@ def test_no_code_of_ours_can_run_the_bytes_of_others():
     files = [path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 200
     assert [found for path in files for found in unsafe(path)] == []
+
+
+def test_bandit_finds_nothing():
+    settings = ["--quiet", "--configfile", str(ROOT / "pyproject.toml"), "--recursive"]
+    command = [sys.executable, "-m", "bandit", *settings, *(str(ROOT / name) for name in SOURCES[:-1])]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
 
 
 @pytest.mark.parametrize(

@@ -44,4 +44,4 @@ def inline_svg(draw: "Callable[[], Figure]", name: str, description: str) -> "Ma
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r"#[0-9a-f]{6}\b", lambda found: ROLES.get(found[0], found[0]), text)
     label = Markup('<svg role="img" aria-label="{}"').format(escape(description))
-    return Markup(text.replace("<svg", str(label), 1))
+    return Markup(text.replace("<svg", str(label), 1))  # nosec B704 # Matplotlib escapes the texts in it
