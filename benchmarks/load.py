@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import record
 from small_files import CODECS, Stages, make_corpus, make_wavs, write_shard
 
+from codecfake.flows.bench_tables import LOAD
 from codecfake.manifests.labels import Label
 from codecfake.pipeline.build import build
 from codecfake.pipeline.config import make_config
@@ -109,23 +110,6 @@ def measure(command: str) -> dict[str, Any]:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def describe_rows(rows: list[dict[str, Any]], files: int) -> str:
-    """The result for a reader."""
-    lines = [
-        f"# Commands on a run of {files:,} files",
-        "",
-        "Files of 0.12 s; each command is a process of its own. Memory is the most that one process had.",
-        "",
-        "| command | seconds | of CPU | MiB |",
-        "|---|---:|---:|---:|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['command']} | {row['seconds']:,.0f} | {row['cpu_seconds']:,.0f} | {row['peak_mebibytes']:,} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -146,9 +130,7 @@ def main() -> None:
             rows.append(row)
             shutil.rmtree(out, ignore_errors=True)
         files = pq.read_metadata(run / "splits" / SPLIT / "manifest.parquet").num_rows
-    text = describe_rows(rows, files)
-    print(text)
-    record.write_result("load", {"files": files, "rows": rows, "environment": about}, text)
+    record.write_result("load", {"files": files, "rows": rows, "environment": about}, LOAD.page(rows))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ TABLES = {
     "small": bench_tables.SMALL_FILES,
     "overlap": bench_tables.OVERLAP,
     "chaos": bench_tables.CHAOS,
+    "load": bench_tables.LOAD,
+    "soak": bench_tables.SOAK,
 }
 """By what the names of the files begin with."""
 

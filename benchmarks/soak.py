@@ -20,6 +20,7 @@ import record
 import soundfile
 
 from codecfake.codec_adapters import find_codec
+from codecfake.flows.bench_tables import SOAK
 from codecfake.flows.running import run_build
 from codecfake.manifests import leases
 from codecfake.pipeline import shards
@@ -63,6 +64,16 @@ def resident_mebibytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))
     return int(kibibytes) / 1024
+
+
+FIGURES = {
+    "build_mebibytes": "memory of the build, MiB",
+    "server_mebibytes": "memory of its Prefect server, MiB",
+    "open_files": "open files",
+    "threads": "threads",
+    "temporary_files": "temporary files",
+    "drafts": "unpublished shards",
+}
 
 
 class Watch:
@@ -141,35 +152,14 @@ def soak(folder: Path, total: int) -> dict:
     finally:
         watch.end()
     seconds = time.perf_counter() - began
-    names = [name for name in watch.rows[0] if name != "shards"]
     return {
         "shards": watch.rows[-1]["shards"],
         "utterances": utterances * len(CODECS),
         "seconds": round(seconds, 1),
         "lock_refreshes_at_most": round(seconds / leases.REFRESH_SECONDS),
-        "rows": [{"what": name} | growth(watch.rows, name) for name in names],
+        "rows": [{"what": title} | growth(watch.rows, name) for name, title in FIGURES.items()],
         "samples": watch.rows,
     }
-
-
-def describe(result: dict) -> str:
-    """The result for a reader."""
-    lines = [
-        "# A day's build in minutes",
-        "",
-        f"{result['shards']:,} shards (as many as the whole dataset has) with {result['utterances']:,} utterances, "
-        f"through Prefect, in {result['seconds']:.0f} s; the lock gave up to {result['lock_refreshes_at_most']:,} "
-        "signs of life. Medians:",
-        "",
-        "| | second quarter | last quarter | change |",
-        "|---|---:|---:|---:|",
-    ]
-    for row in result["rows"]:
-        name = row["what"].replace("_", " ").replace("mebibytes", "MiB")
-        lines.append(
-            f"| {name} | {row['second_quarter']:,g} | {row['last_quarter']:,g} | {row['change']:+,g} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -181,8 +171,7 @@ def main() -> None:
     about = record.environment()
     with tempfile.TemporaryDirectory() as name:
         result = soak(Path(name), arguments.shards)
-    print(describe(result))
-    record.write_result("soak", result | {"environment": about}, describe(result))
+    record.write_result("soak", result | {"environment": about}, SOAK.page(result["rows"]))
 
 
 if __name__ == "__main__":

@@ -187,3 +187,32 @@ that a second process saw, which read the folder all the while, or a command tha
 met the command before it was over. Signals have to end it within 30 s, with a line that says how to go on. Damage of a
 finished run has to be found by `verify` and mended by `retry`.""",
 )
+LOAD = BenchTable(
+    "Commands on a run of 1,058,216 files",
+    (
+        (
+            Column("command", "command"),
+            Column("seconds", "seconds", "{:,.0f}"),
+            Column("of CPU", "cpu_seconds", "{:,.0f}"),
+            Column("MiB", "peak_mebibytes", "{:,}"),
+        ),
+    ),
+    """\
+Files of 0.12 s, so that the run takes 6 GB; each command is a process of its own, typed as a user would. MiB: the most
+memory that one of its processes had.""",
+)
+SOAK = BenchTable(
+    "A day's build in minutes",
+    (
+        (
+            Column("what", "what"),
+            Column("second quarter", "second_quarter", "{:,g}"),
+            Column("last quarter", "last_quarter", "{:,g}"),
+            Column("change", "change", "{:+,g}"),
+        ),
+    ),
+    """\
+As many shards as the whole dataset has, through Prefect, with few and short utterances and a codec that computes next
+to nothing; the lock gives as many signs of life as in a day. Medians of a quarter of the samples; what grows from the
+second to the last quarter would go on growing.""",
+)
