@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import record
 from small_files import CODECS, Stages, make_corpus, make_wavs, write_shard
 
@@ -64,7 +63,8 @@ COMMANDS = (
 def build_run(folder: Path, files: int) -> Path:
     """Build a run whose shards hold noise that no network has seen; everything else is the build's own work."""
     utterances = files // (1 + len(CODECS))
-    make_corpus(folder / "corpus", utterances)
+    if not (folder / "corpus").exists():
+        make_corpus(folder / "corpus", utterances)
     config = make_config(
         {"aishell3": folder / "corpus", "out": folder / "run", "weights": "mini", "device": "cpu"}
     )
@@ -110,27 +110,36 @@ def measure(command: str) -> dict[str, Any]:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
+def measure_commands(folder: Path, files: int) -> list[dict[str, Any]]:
+    """Build the run, and type every command."""
+    run, out, rows = build_run(folder, files), folder / "out", []
+    if not (run / "detectors").exists():
+        write_detector(run)
+    for command in COMMANDS:
+        row = {"command": command.format(run="RUN", out="OUT")} | measure(command.format(run=run, out=out))
+        print(row, flush=True)
+        rows.append(row)
+        shutil.rmtree(out, ignore_errors=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--files", type=int, default=FILES)
-    parser.add_argument("--folder", type=Path, help="where the files go for the while; 6 KB each")
+    parser.add_argument("--folder", type=Path, help="keeps the run, and is used again; 6 KB per file")
     arguments = parser.parse_args()
-    about, rows = record.environment(), []
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        run = build_run(folder, arguments.files)
-        write_detector(run)
-        for command in COMMANDS:
-            out = folder / "out"
-            typed = command.format(run=run, out=out)
-            row = {"command": command.format(run="RUN", out="OUT")} | measure(typed)
-            print(row, flush=True)
-            rows.append(row)
-            shutil.rmtree(out, ignore_errors=True)
-        files = pq.read_metadata(run / "splits" / SPLIT / "manifest.parquet").num_rows
-    record.write_result("load", {"files": files, "rows": rows, "environment": about}, LOAD.page(rows))
+    about = record.environment()
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        rows = measure_commands(arguments.folder, arguments.files)
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            rows = measure_commands(Path(name), arguments.files)
+    record.write_result(
+        "load", {"files": arguments.files, "rows": rows, "environment": about}, LOAD.page(rows)
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ unreadable.tsv              all of them, once the cache is complete
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,15 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
-        np.lib.format.read_magic(self._file)
-        (self._rows, *shape), _, dtype = np.lib.format.read_array_header_1_0(self._file)
-        if dtype != np.float16:
+        try:
+            np.lib.format.read_magic(self._file)
+            (self._rows, *shape), _, dtype = np.lib.format.read_array_header_1_0(self._file)
+        except (ValueError, TypeError, SyntaxError, TokenError):
+            shape, dtype = [], None
+        if dtype != np.dtype(np.float16):
+            self._file.close()
             raise CodecfakeError(
-                f"{path} holds {dtype}, not features",
+                f"{path} holds {dtype or 'no array'}, not features",
                 cause="the file is damaged, or was not written by codecfake features",
                 next_step=f"remove it, and run the same codecfake features command again: rm {path}",
             )

@@ -33,6 +33,8 @@ class AuditMaterial:
     all_utterances: int
     """How many the dataset has."""
     notes: list[str]
+    trials: "SplitTrials"
+    """The whole dataset."""
 
 
 def gather(
@@ -58,10 +60,10 @@ def gather(
         fakes = [file for file in files if file.codec != REAL]
         files = fakes + _sources_of(fakes, real)
     if all(file.codec == REAL for file in files):
-        raise CodecfakeError(f"{data} holds no fakes, so there is nothing to audit")
+        raise CodecfakeError(f"{data.name} holds no fakes")
     if all(file.codec != REAL for file in files):
         raise CodecfakeError(
-            f"no bona fide file belongs to the fakes of {data}",
+            f"no bona fide file belongs to the fakes of {data.name}",
             cause="the dataset was published without them, or their names differ from those of the fakes' sources",
             next_step=f"codecfake audit {data} --real FOLDER",
         )
@@ -71,7 +73,7 @@ def gather(
     chosen = set(ids[: limit or None])
     kept = [file for file in files if file.utterance_id in chosen]
     name = f"{trials.name}, {setting}" if setting else trials.name
-    return AuditMaterial(name, kept, len(chosen), len(ids), trials.notes)
+    return AuditMaterial(name, kept, len(chosen), len(ids), trials.notes, trials)
 
 
 def _with_sources(files: "list[AuditedFile]") -> "list[AuditedFile]":

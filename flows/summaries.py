@@ -103,15 +103,18 @@ def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: boo
     if report.is_whole:
         say("Everything is as it was published.")
         return
-    if is_imported:
-        say("Next: codecfake import DATA with a new folder; one that was only stopped goes on in its own")
-        return
-    if derived := [damage.path for damage in report.damage if f"/{DERIVED_FOLDER}/" in damage.path]:
+    derived = [damage.path for damage in report.damage if f"/{DERIVED_FOLDER}/" in damage.path]
+    if derived:
         say(f"Next: remove the shards of {len(derived):,} damaged files under {DERIVED_FOLDER}/, and repeat")
         say(f"      codecfake conditions {run_dir} --add SETTING")
+    is_own = len(report.damage) > len(derived)
+    if is_imported:
+        if is_own or report.missing_shards:
+            say("Next: codecfake import DATA with a new folder; one that was only stopped goes on in its own")
+        return
     if report.missing_shards:
         say(f"Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
-    if report.damage:
+    if is_own:
         say(f"Next: codecfake retry {run_dir} --reason damaged")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from codecfake.manifests.atomic import publish_text
 from codecfake.manifests.digests import file_sha256
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import read_plain
 
 MAXIMUM_BYTES = 1 << 28
@@ -38,6 +39,7 @@ def altered_files(path: Path) -> Iterator[tuple[Path, str]]:
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:
+        refuse_exhaustion(error)
         yield path, f"it cannot be read: {error}"
         return
     for line in lines:
@@ -52,6 +54,7 @@ def altered_files(path: Path) -> Iterator[tuple[Path, str]]:
         except FileNotFoundError:
             yield file, "it is gone"
         except OSError as error:
+            refuse_exhaustion(error)
             yield file, f"it cannot be read: {error}"
 
 

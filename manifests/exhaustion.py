@@ -2,8 +2,8 @@
 
 import errno
 
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""Too many open files, of this process or of all; no memory."""
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+"""Too many open files, of this process or of all; no memory; a file server that is away."""
 
 
 def refuse_exhaustion(error: Exception) -> None:
@@ -13,7 +13,7 @@ def refuse_exhaustion(error: Exception) -> None:
         error: What reading a file ended with.
 
     Raises:
-        OSError: The error itself.
+        OSError, MemoryError: The error itself.
     """
-    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in EXHAUSTED):
         raise error

@@ -1,5 +1,6 @@
 """What is downloaded comes over https alone, on every hop; http is for servers on this machine."""
 
+from functools import cache
 from typing import Any
 
 from codecfake.manifests.errors import CodecfakeError
@@ -20,11 +21,20 @@ def refuse_plain_http(request: Any) -> None:
         raise CodecfakeError(f"{request.url} is not https; nothing was downloaded from it")
 
 
+@cache
 def hub_over_https() -> None:
-    """Make the client of the Hugging Face hub refuse plain http, in ``HF_ENDPOINT`` and behind redirects."""
-    from huggingface_hub import get_session
+    """Make every client of the Hugging Face hub refuse plain http, in ``HF_ENDPOINT`` and behind redirects.
 
-    client = get_session()
-    hooks = client.event_hooks
-    if refuse_plain_http not in hooks["request"]:
+    After an error of the connection the hub makes itself a new client.
+    """
+    from huggingface_hub import get_session, set_client_factory
+
+    plain = get_session()
+    make, hooks = type(plain), plain.event_hooks
+
+    def guarded() -> Any:
+        client = make(follow_redirects=True, timeout=None)
         client.event_hooks = {**hooks, "request": [*hooks["request"], refuse_plain_http]}
+        return client
+
+    set_client_factory(guarded)

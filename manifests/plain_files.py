@@ -16,11 +16,14 @@ def open_plain(path: Path) -> FileIO:
     Raises:
         OSError: If it is absent or cannot be read; also for a folder, a pipe or a device.
     """
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "neither a file nor a link to one", str(path))
-    return file
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "neither a file nor a link to one", str(path))
+        return FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def read_plain(path: Path, maximum_bytes: int) -> bytes:

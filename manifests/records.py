@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import open_plain, read_plain
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def _refused(path: Path, next_step: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, ValueError, OSError) as error:
+        refuse_exhaustion(error)
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise _damaged(path, f"it is no such table ({what})", next_step) from error
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from codecfake.manifests.checksums import altered_files
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.records import read_json
-from codecfake.pipeline.source import CHECKSUMS_SUFFIX, SOURCE
+from codecfake.pipeline.source import CHECKSUMS_SUFFIX, RETRIES, SOURCE
 
 DETECTORS = "detectors"
 DAMAGED = ".damaged-"
@@ -21,13 +22,20 @@ def described_damage(run_dir: Path) -> Iterator[tuple[Path, str]]:
         Path, and what is wrong with it.
     """
     yield from source_damage(run_dir)
+    for plan in retry_plans(run_dir):
+        yield from source_damage(plan)
     for folder in detectors(run_dir):
         yield from detector_damage(folder)
 
 
 def source_damage(run_dir: Path) -> Iterator[tuple[Path, str]]:
-    """What is wrong with the source manifest of a run; without a list of digests nothing is known."""
+    """What is wrong with the source manifest of a run, or of a retry; without a list of digests nothing is known."""
     yield from altered_files((run_dir / SOURCE).with_suffix(CHECKSUMS_SUFFIX))
+
+
+def retry_plans(run_dir: Path) -> list[Path]:
+    """Folders of the retries of a run."""
+    return sorted((run_dir / RETRIES).glob("[0-9]*"))
 
 
 def detectors(run_dir: Path) -> list[Path]:
@@ -42,6 +50,7 @@ def detector_damage(folder: Path) -> Iterator[tuple[Path, str]]:
     try:
         described = read_json(folder / "model.json", {"weights_sha256": str})["weights_sha256"]
     except (OSError, CodecfakeError) as error:
+        refuse_exhaustion(error)
         yield folder / "model.json", str(error)
         return
     try:
@@ -50,4 +59,5 @@ def detector_damage(folder: Path) -> Iterator[tuple[Path, str]]:
     except FileNotFoundError:
         yield weights, "it is gone"
     except OSError as error:
+        refuse_exhaustion(error)
         yield weights, f"it cannot be read: {error}"

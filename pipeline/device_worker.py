@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from codecfake.codec_adapters.errors import CodecError
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import DamagedFileError
 from codecfake.pipeline.devices import find_device, single_threaded_networks
 from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.scheduling import BLOCKS_PER_DEVICE
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from codecfake.pipeline.resynthesis_job import ResynthesisJob
 
 SECONDS_BETWEEN_PROGRESS = 0.2
-ACTED_UPON = (CodecfakeError, CodecError, Stopped)
+ACTED_UPON = (CodecfakeError, DamagedFileError, CodecError, Stopped)
 """Beside those of the system; all of them survive the way to another process."""
 DEVICE_FAULT = 70
 """Exit code of a process whose GPU answers nothing any more."""

@@ -59,7 +59,7 @@ def describe_environment() -> dict[str, object]:
             "libsoxr": soxr.__libsoxr_version__,
             "torch commit": torch.version.git_version,
             "CUDA": torch.version.cuda or "none",
-            "cuDNN": str(torch.backends.cudnn.version() or "none"),
+            "cuDNN": _cudnn(),
         },
         "code": checkout(),
         "platform": platform.platform(),
@@ -71,6 +71,15 @@ def describe_environment() -> dict[str, object]:
         "gpu driver": _gpu_driver(),
         "arithmetic": {name: os.environ[name] for name in ARITHMETIC_VARIABLES if name in os.environ},
     }
+
+
+def _cudnn() -> str:
+    import torch
+
+    try:
+        return str(torch.backends.cudnn.version() or "none")
+    except RuntimeError as error:  # another one than torch was compiled with
+        return str(error).splitlines()[0]
 
 
 @cache

@@ -88,7 +88,8 @@ def _failed_items(run_dir: Path, reason: Reason | None) -> list[dict]:
     quarantined = items.filter(items["reason"].is_valid()).to_pylist()
     failed = [row for row in quarantined if _matches(row["reason"], reason)]
     if reason in (None, Reason.DAMAGED):
-        failed += read_damage(run_dir)
+        current = set(items["path"].to_pylist())
+        failed += [row for row in read_damage(run_dir) if row["path"] in current]
     return failed
 
 

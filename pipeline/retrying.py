@@ -1,16 +1,23 @@
 """The retry command: plan what to redo, then finish the run with it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline.build import BuildReport, RunBlocks, build_locked
+from codecfake.pipeline.build import BuildReport, RunBlocks, build_locked, plan_shards
 from codecfake.pipeline.config import RunConfig
-from codecfake.pipeline.mending import SetAside, set_aside_damaged
+from codecfake.pipeline.mending import SetAside, set_aside_damaged, set_aside_split
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.retries import RetryPlan, plan_retry
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.run_splits import split_run
+from codecfake.pipeline.shard_store import is_published, read_shard_items, shard_path
 from codecfake.pipeline.source import SOURCE, ensure_source, list_sources
+from codecfake.pipeline.tree_check import check_tree
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,26 @@ def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_blocks
         if reason in (None, Reason.DAMAGED):
             aside = set_aside_damaged(config.out, monitor.say)
             if not (config.out / SOURCE).is_file():
-                ensure_source(config, list_sources(config), monitor)
+                _refuse_other_plan(config, ensure_source(config, list_sources(config), monitor))
         plan = plan_retry(config, reason, monitor)
         report = build_locked(config, monitor, run_blocks)
         for split in aside.splits:
+            if any(True for _ in check_tree(config.out, split.folder)):
+                set_aside_split(config.out, split.folder, monitor.say)
             split_run(config.out, policy=split.policy, seed=split.seed, monitor=monitor)
         return RetryReport(plan, report, aside.files)
+
+
+def _refuse_other_plan(config: RunConfig, source: "pa.Table") -> None:
+    """Corpora that changed since would cut other shards under the ids of the published ones."""
+    for shard in plan_shards(source, config.codecs):
+        if not is_published(config.out, shard.codec, shard.id):
+            continue
+        items = read_shard_items(shard_path(config.out, shard.codec, shard.id))
+        if set(items["utterance_id"].to_pylist()) != {row["utterance_id"] for row in shard.utterances}:
+            (config.out / SOURCE).unlink()
+            raise CodecfakeError(
+                f"the corpora are not those that {config.out} was built from: {shard.codec}/{shard.id} differs",
+                cause=f"{SOURCE} was damaged, and files of the corpora were added, removed or changed since the build",
+                next_step="bring the corpora back to what they were, then repeat the command",
+            )

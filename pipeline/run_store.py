@@ -39,7 +39,7 @@ from codecfake.pipeline.shard_store import (
     shard_draft,
     shard_path,
 )
-from codecfake.pipeline.source import RETRIES, SOURCE
+from codecfake.pipeline.source import CHECKSUMS_SUFFIX, RETRIES, SOURCE
 
 TRANSFERS = 4
 """Shards under way at once; each is some 60 MB."""
@@ -80,7 +80,8 @@ def fetch_papers(store: str, run_dir: Path) -> None:
     """Fetch what a run folder holds beside shards and splits: configuration, source manifest, retries."""
     with store_errors(store):
         remote = open_store(store)
-        found = [CONFIG, SOURCE, Path(SOURCE).with_suffix(".csv").name, *remote.find(RETRIES)]
+        beside = [Path(SOURCE).with_suffix(suffix).name for suffix in (".csv", CHECKSUMS_SUFFIX)]
+        found = [CONFIG, SOURCE, *beside, *remote.find(RETRIES)]
         for path in [*found, STAMP]:
             if is_plain(path) and remote.exists(path):
                 with published(run_dir / path) as temporary:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from codecfake.manifests.checksums import CHECKSUMS, altered_files
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.label_files import read_label_file
+from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, dataset_schema
 from codecfake.pipeline.splitting import TREE_NAME
 from codecfake.pipeline.tree import LINKS_PER_TASK, THREADS, is_same_file, tree_folders
@@ -26,14 +29,14 @@ def check_tree(run_dir: Path, split: Path) -> Iterator[tuple[str, str]]:
     Yields:
         Path relative to the run folder, and what is wrong with it.
     """
-    import pyarrow.parquet as pq
-
     manifest = split / "manifest.parquet"
     where = manifest.relative_to(run_dir).as_posix()
     try:
-        table = pq.read_table(manifest)
+        table = read_parquet(manifest)
         check_schema(table, dataset_schema(), where)
+        refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])
     except (OSError, ValueError, CodecfakeError) as error:
+        refuse_exhaustion(error)
         yield where, f"it cannot be read: {error}"
         return
     for path, problem in altered_files(split / CHECKSUMS):

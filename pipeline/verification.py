@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codecfake.manifests.atomic import publish_json
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.records import read_json
@@ -101,10 +102,11 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
         for table, problems in pool.map(partial(_check_shard, run_dir), shards):
             tables.append(table)
             damage += problems
-        items = latest_items(shards, tables)
+        items, derived = latest_items(shards, tables), []
         for table, problems in pool.map(partial(_check_shard, run_dir), derived_shards):
-            items = pa.concat_tables([items, _anonymous(table)])
+            derived.append(_anonymous(table))
             damage += problems
+        items = pa.concat_tables([items, *derived])
         items = items.filter(items["sha256"].is_valid())
         monitor.begin("Verifying", len(items), "files")
         parts = items.select(CHECKED_COLUMNS).to_batches(FILES_PER_TASK)
@@ -172,10 +174,12 @@ def record_damage(shard: Path) -> tuple[str, str] | None:
     try:
         published_digest = read_record(shard)["items_sha256"]
     except (OSError, CodecfakeError) as error:
+        refuse_exhaustion(error)
         return RECORD, _describe(error)
     try:
         found = file_sha256(shard / ITEMS)
     except OSError as error:
+        refuse_exhaustion(error)
         return ITEMS, _describe(error)
     return None if found == published_digest else (ITEMS, "its sha256 is not that of shard.json")
 
@@ -203,6 +207,7 @@ def _problem_of(path: Path, row: dict[str, Any]) -> str:
             file.seek(0)
             pcm, sample_rate = soundfile.read(file.fileno(), dtype="int16", closefd=False)
     except (OSError, soundfile.LibsndfileError) as error:
+        refuse_exhaustion(error)
         return _describe(error)
     if (len(pcm), sample_rate) != (row["samples"], row["sample_rate"]):
         return f"{len(pcm)} samples at {sample_rate} Hz, not as in the manifest"

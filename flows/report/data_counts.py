@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codecfake.detector.trials import SplitTrials, TrialList
+from codecfake.flows.audit_material import UNKNOWN_CODEC
 from codecfake.flows.report.page_tables import PageTable, number
 from codecfake.manifests.labels import Label
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
-
-UNKNOWN_CODEC = "spoof"
-"""Where a dataset does not tell how its fakes were made."""
 
 
 @dataclass

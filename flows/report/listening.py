@@ -91,7 +91,8 @@ def build_listening_page(
     except CodecfakeError as error:
         if wanted:
             raise
-        site.write_page("listen", "listen_nothing.html", problem=error)
+        next_step = error.next_step.replace(f"codecfake audit {data}", "codecfake report DATA")
+        site.write_page("listen", "listen_nothing.html", problem=error, next_step=next_step)
         return
     scores = scores_by_detector(data, find_detectors(data, detectors), split, material.trials)
     media = site.folder / MEDIA

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.codec_adapters import CodecError, find_codec
-from codecfake.detector.sources import open_trials, run_folder
+from codecfake.detector.sources import run_folder
 from codecfake.detector.trials import DEV, TRAIN, SplitTrials
 from codecfake.flows.audit_material import gather
 from codecfake.flows.report.listening_names import PUBLISHED_NAMES
@@ -86,9 +86,10 @@ def choose_material(
         CodecfakeError: If the folder holds no known dataset, one of the classes is missing, or an id is not known.
     """
     files: dict[str, dict[str, AuditedFile]] = {}
-    for file in gather(data, split, real, 0).files:
+    material = gather(data, split, real, 0)
+    for file in material.files:
         files.setdefault(file.utterance_id, {}).setdefault(file.codec, file)
-    trials = open_trials(data, split)
+    trials = material.trials
     about = _about(trials)
     missing, unusable, spoken = _sources(data)
     require_utterances(wanted, files.keys(), unusable, f"codecfake report {data} --utterance ID")

@@ -38,5 +38,6 @@ def scores_by_detector(
         except (CodecfakeError, OSError, ValueError, KeyError):
             continue
         if scores:
-            found[folder.name] = scores
+            name = folder.name if folder.name not in found else f"{folder.name} #{len(found) + 1}"
+            found[name] = scores
     return found

@@ -122,7 +122,7 @@ def _settings(facts: RunFacts) -> PageTable:
 
 
 def _published(facts: RunFacts) -> tuple[str, str] | None:
-    times = sorted(record["published_at"] for record in facts.records)
+    times = sorted(record["published_at"] for record in facts.records if "published_at" in record)
     return (times[0], times[-1]) if times else None
 
 

@@ -1,5 +1,6 @@
 """Making a report: all pages beside its place, then in one go at its place."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,5 +148,7 @@ def published_report(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     # The former report, and what killed calls left.
-    for stale in out.parent.glob(f"{TEMPORARY_PREFIX}{out.name}-*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    own = re.compile(re.escape(f"{TEMPORARY_PREFIX}{out.name}-") + "[0-9a-f]{12}")
+    for stale in out.parent.iterdir():
+        if own.fullmatch(stale.name):
+            shutil.rmtree(stale, ignore_errors=True)

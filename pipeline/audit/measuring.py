@@ -14,7 +14,7 @@ from codecfake.pipeline.codec_training.validation import SAMPLE_RATE
 from codecfake.pipeline.monitor import Monitor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AuditedFile:
     """A file of a dataset."""
 

@@ -68,7 +68,7 @@ class Coder:
 
         try:
             av.Codec(self.encoder, "w")
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:  # one that is not known is a ValueError
             raise CodecfakeError(
                 f"this PyAV {av.__version__} has no encoder {self.encoder}",
                 cause="it was built against an FFmpeg without it; the wheels of PyPI have it",

@@ -15,6 +15,7 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.reasons import Reason
+from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, dataset_schema
 from codecfake.pipeline.conditions.deriving import Deriver, Row
 from codecfake.pipeline.conditions.processing import Setting
@@ -94,11 +95,9 @@ def derive_conditions(
             be processed.
         Stopped: If the user asked to stop.
     """
-    import pyarrow.parquet as pq
-
     folder = run_dir / SPLITS_FOLDER / split
     with run_lock(run_dir, monitor.stop.set):
-        clean = pq.read_table(folder / MANIFEST)
+        clean = read_parquet(folder / MANIFEST, next_step=f"codecfake verify {run_dir}")
         check_schema(clean, dataset_schema(), str(folder / MANIFEST))
         refuse_escapes(clean, paths=["path"], names=["file", "codec", "conditions"])
         rows = evaluated_rows(clean, chosen).select(ROW_COLUMNS).to_pylist()
@@ -160,7 +159,8 @@ def _derive_shard(
             return item if item["reason"] else item | {"path": (place / item["file"]).as_posix()}
 
         items = list(pool.map(derive, rows))
-        _refuse_hopeless(deriver.setting, items)
+        if not published_shards(store):
+            _refuse_hopeless(deriver.setting, items)
         record = {
             "source_seconds": round(sum(row["seconds"] for row in rows), 3),
             "wall_seconds": round(time.monotonic() - began, 3),

@@ -10,6 +10,7 @@ import numpy as np
 
 from codecfake.codec_adapters.resampling import Wave, resample, to_mono
 from codecfake.manifests.derived import derived_file
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.audio import decode, encode_wav, to_pcm16
 from codecfake.pipeline.block_sources import Quarantined
@@ -64,7 +65,10 @@ class Deriver:
             result = self.setting.apply(utterance)
         except Silent as error:
             raise Quarantined(Reason.SILENT, str(error)) from error
+        except MemoryError:
+            raise
         except Exception as error:  # whatever an encoder says about one file stops no other
+            refuse_exhaustion(error)
             raise Quarantined(Reason.CODEC_ERROR, f"{type(error).__name__}: {error}") from error
         if not np.isfinite(result).all():
             raise Quarantined(Reason.CODEC_NON_FINITE, "the result holds NaN or infinite samples")
@@ -74,6 +78,7 @@ class Deriver:
         try:
             content = (self.run_dir / row["path"]).read_bytes()
         except OSError as error:
+            refuse_exhaustion(error)
             gone = isinstance(error, FileNotFoundError)
             raise Quarantined(Reason.MISSING if gone else Reason.UNREADABLE, error.strerror or "") from error
         if hashlib.sha256(content).hexdigest() != row["sha256"]:

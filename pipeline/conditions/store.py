@@ -109,19 +109,22 @@ def derived_table(store: Path, setting: str, clean: "pa.Table") -> "pa.Table":
         clean: The split's manifest.
 
     Returns:
-        A dataset table in the order of ``clean``; conditions without a processed fake are left out.
+        A dataset table in the order of ``clean``; conditions of which a fake was not tried yet are left out.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    items = read_items(store)
-    items = items.filter(items["reason"].is_null()).combine_chunks()
+    tried = read_items(store)
+    items = tried.filter(tried["reason"].is_null()).combine_chunks()
     clean = clean.filter(pc.equal(clean["split"], SPLITS[2]))
     files = pa.array([derived_file(file, setting) for file in clean["file"].to_pylist()], pa.string())
+    is_waiting = pc.invert(pc.is_in(files, value_set=tried["file"].combine_chunks()))
+    is_waiting = pc.and_(is_waiting, pc.equal(clean["label"], Label.SPOOF.published_name))
+    unfinished = set(pc.unique(pc.list_flatten(clean["conditions"].filter(is_waiting))).to_pylist())
     found = pc.index_in(files, value_set=items["file"].combine_chunks())
     table, made = clean.filter(found.is_valid()), items.take(found.drop_null())
     is_fake = pc.equal(table["label"], Label.SPOOF.published_name)
-    known = set(pc.unique(pc.list_flatten(table["conditions"].filter(is_fake))).to_pylist())
+    known = set(pc.unique(pc.list_flatten(table["conditions"].filter(is_fake))).to_pylist()) - unfinished
     conditions = [
         [derived_name(name, setting) for name in names if name in known]
         for names in table["conditions"].to_pylist()

@@ -17,7 +17,7 @@ results on it.**"""
 
 LIMITS = """\
 - The labels say which files went through a neural codec. They do not say who speaks, or that a text was faked.
-- The audio is clean read speech. Noise, rooms and telephone codecs are not part of it.
+- The audio is clean read speech, but for what `processing` names where there are robustness conditions.
 - Rate, length, level and silence can tell real from fake where a codec changes them. `codecfake audit RUN` measures
   it on the run."""
 
@@ -81,8 +81,9 @@ train = CutSet.from_shar(in_dir="FOLDER/train")
 One folder per part: `train`, `dev`, `test-real` and one per condition. {COLUMNS}""",
     "asvspoof": """\
 `Codecfake_cm_protocols/` holds `Codecfake.cm.train.trn.txt`, `.dev.trl.txt` and `.eval.trl.txt` with five columns
-as in ASVspoof 2019 LA: `SPEAKER FILE - ATTACK KEY`. An attack is called by its condition (`C4`), and the key is
-`bonafide` or `spoof`. The audio is `Codecfake_train/wav/FILE.wav` and so on; the files are WAV, not FLAC.""",
+as in ASVspoof 2019 LA: `SPEAKER FILE - ATTACK KEY`; the third names the robustness condition, if any. An attack is
+called by its condition (`C4`), and the key is `bonafide` or `spoof`.
+The audio is `Codecfake_train/wav/FILE.wav` and so on; the files are WAV, not FLAC.""",
     "tree": f"""\
 `Codecfake/` is the published layout: `label/*.txt`, `train/`, `dev/`, `test/C1/` and so on. A label line reads
 `F01_SSB13650058.wav fake 1`. `archives/` holds the same as tar files below 45 GB with relative paths, so that each

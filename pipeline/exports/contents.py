@@ -81,7 +81,7 @@ class Contents:
         """Names of the robustness conditions."""
         if PROCESSING not in self.table.column_names:
             return []
-        return sorted(set(self.table[PROCESSING].to_pylist()) - {""})
+        return sorted(set(_distinct(self.table, PROCESSING)) - {""})
 
     def _is_under(self, setting: str) -> np.ndarray:
         if PROCESSING not in self.table.column_names:

@@ -96,17 +96,27 @@ def import_dataset(run_dir: Path, listing: Listing, monitor: Monitor) -> ImportR
         for codec, name, rows in todo:
             import_shard(run_dir, listing, codec, name, listing.files.take(rows).to_pylist(), pool, monitor)
         monitor.end()
-        has_more = _take_what_came_since(run_dir, listing, pool, monitor)
+        _take_what_came_since(run_dir, listing, pool, monitor)
         items = read_items(run_dir)
-        if has_more or not (run_dir / SOURCE).is_file():
+        if not _knows_recordings(run_dir / SOURCE, items):
             publish_source(source_of(run_dir, listing, items, pool), run_dir / SOURCE)
         split = _split(run_dir, listing, items, monitor)
         return _report(run_dir, listing, items, split, len(todo), len(plan) - len(todo))
 
 
+def _knows_recordings(path: Path, items: "pa.Table") -> bool:
+    """Whether the source manifest has every bona fide file; a call that was killed may have added some."""
+    import pyarrow.compute as pc
+
+    if not path.is_file():
+        return False
+    taken = pc.sum(pc.and_(pc.equal(items["codec"], REAL), items["reason"].is_null())).as_py() or 0
+    return pc.count(read_source_table(path)["sha256"]).as_py() == taken
+
+
 def _take_what_came_since(
     run_dir: Path, listing: Listing, pool: ThreadPoolExecutor, monitor: Monitor
-) -> bool:
+) -> None:
     """Try quarantined files again that are there now, as after one more archive was unpacked; shards are added."""
     import pyarrow.compute as pc
 
@@ -118,12 +128,10 @@ def _take_what_came_since(
     earlier = {
         shard.name.split("-")[1] for shard in published_shards(run_dir) if shard.name.startswith(RETRY_PREFIX)
     }
-    found = False
     for codec, index, part in _cut(listing.files.take(rows)):
         name = f"{RETRY_PREFIX}{len(earlier) + 1:03d}-{index}"
         some = listing.files.take(rows[part]).to_pylist()
-        found |= import_shard(run_dir, listing, codec, name, some, pool, monitor, is_retry=True)
-    return found
+        import_shard(run_dir, listing, codec, name, some, pool, monitor, is_retry=True)
 
 
 def _cut(files: "pa.Table") -> Iterator[tuple[str, str, np.ndarray]]:

@@ -1,5 +1,6 @@
 """Taking a dataset's files into a run, a shard at a time: linked or copied, hashed, decoded once."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,8 @@ from codecfake.pipeline.tree import is_same_file, link_file
 FILES_PER_SHARD = 1024
 READABLE = (Reason.SILENT, Reason.TOO_SHORT)
 """What a build would refuse, and a published test set is scored with."""
+FAULTS_OF_A_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO)
+"""Errors that another file need not meet."""
 DIFFERENT_COPIES = "different_copies"
 """Key of ``shard.json``: paths of files that differ from the one that was taken, by file name."""
 
@@ -35,7 +38,7 @@ def import_shard(
     monitor: Monitor,
     *,
     is_retry: bool = False,
-) -> bool:
+) -> None:
     """Take the files of a shard, and publish it; what cannot be read is quarantined with its reason.
 
     Args:
@@ -47,9 +50,6 @@ def import_shard(
         pool: Works on the files.
         monitor: Told about every file.
         is_retry: Publish only rows that have audio now, and nothing if there is none.
-
-    Returns:
-        Whether a shard was published.
 
     Raises:
         Stopped: If the user asked to stop; nothing is published then.
@@ -73,7 +73,7 @@ def import_shard(
         if is_retry:
             items = [item for item in items if item["reason"] is None]
         if not items:
-            return False
+            return
         record = {
             "source_seconds": sum(item["seconds"] for item in items),
             "wall_seconds": time.monotonic() - started,
@@ -83,7 +83,6 @@ def import_shard(
             DIFFERENT_COPIES: dict(sorted(different.items())),
         }
         complete_shard(draft, run_dir, codec, shard_id, items, record)
-    return True
 
 
 def _take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
@@ -121,7 +120,9 @@ def _link(source: Path, target: Path) -> str:
         way = link_file(source, target)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnusableError(Reason.MISSING, "no such file") from error
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in FAULTS_OF_A_FILE:
+            raise
         raise UnusableError(Reason.UNREADABLE, error.strerror) from error
     if way == "missing":
         raise UnusableError(Reason.MISSING, "no such file")
@@ -169,5 +170,12 @@ def _different_copies(listing: Listing, row: Mapping[str, str]) -> list[str]:
     return [
         path
         for path in others
-        if (listing.root / path).is_file() and not is_same_file(first, listing.root / path)
+        if (listing.root / path).is_file() and not _is_copy(first, listing.root / path)
     ]
+
+
+def _is_copy(first: Path, other: Path) -> bool:
+    try:
+        return is_same_file(first, other)
+    except OSError:  # what cannot be read is not known to be the same
+        return False

@@ -79,6 +79,7 @@
   }
 
   function toggle() {
+    if (!cell) return;
     if (isPlaying()) {
       cell.audio.pause();
       announce(`${cell.name} paused at ${cell.audio.currentTime.toFixed(1)} seconds`);
@@ -89,6 +90,7 @@
   }
 
   function seek(seconds) {
+    if (!cell) return;
     cell.audio.currentTime = seconds;
     show();
   }
@@ -116,6 +118,7 @@
   }
 
   function compare() {
+    if (!cell) return;
     const genuine = row.cells[0];
     const other = cell === genuine ? lastFake : genuine;
     if (other && other.audio) select(row, other);
@@ -152,7 +155,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || byId("help").open) return;
+    if (!cell || event.ctrlKey || event.altKey || event.metaKey || byId("help").open) return;
     const { target, key } = event;
     if (target.matches("input:not([type=checkbox]), textarea, select")) return;
     if (key === " " && target.closest("button, a, input, summary")) return;
