@@ -239,6 +239,22 @@ def test_a_stopped_call_is_finished_by_the_next_to_the_same_files(run, built, tm
     assert ours == theirs
 
 
+def test_a_condition_of_which_fakes_are_missing_is_no_condition_yet(run, monkeypatch):
+    cut_small_shards(monkeypatch)
+    with pytest.raises(Stopped):
+        derive(run, "noise-snr10", chosen=["C-X1"], monitor=StopAfter(7))
+    derive(run, "noise-snr10", chosen=["C4"])
+    names = [name for name in open_trials(run, SPLIT).conditions if "noise" in name]
+    assert names == ["C4-noise-snr10"]
+    derive(run, "noise-snr10", chosen=["C-X1"])
+    assert "C-X1-noise-snr10" in open_trials(run, SPLIT).conditions
+
+
+def test_an_encoder_that_is_not_there_is_named():
+    with pytest.raises(CodecfakeError, match="no encoder"):
+        coders.Coder("nosuchencoder", "ogg", (16_000,)).check()
+
+
 def test_files_that_cannot_be_processed_are_quarantined_with_reasons(run):
     fakes = open_trials(run, SPLIT).conditions["C-X1"]
     gone, changed = (fakes.path(at) for at in np.flatnonzero(fakes.labels == Label.SPOOF)[:2])

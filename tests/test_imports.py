@@ -223,6 +223,27 @@ def test_files_that_come_later_are_taken_by_the_same_command(tmp_path: Path) -> 
     assert verify(run, planned_in(run), Monitor()).is_whole
 
 
+def test_bona_fide_files_that_came_later_are_known_though_the_call_was_killed(
+    tmp_path: Path, monkeypatch
+) -> None:
+    data, run = write_codecfake(tmp_path / "data"), tmp_path / "run"
+    gone = next(path for path in sorted((data / "train").glob("*.wav")) if not path.name.startswith("F"))
+    gone.rename(tmp_path / gone.name)
+    import_here(data, run)
+    (tmp_path / gone.name).rename(gone)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "publish_source", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_here(data, run)
+    import_here(data, run)
+    source = {row["utterance_id"]: row for row in pq.read_table(run / "source.parquet").to_pylist()}
+    assert source[gone.stem]["reason"] is None and source[gone.stem]["sha256"]
+
+
 def test_without_links_files_are_copied_and_no_link_leads_out(tmp_path: Path, monkeypatch) -> None:
     data, run = write_codecfake(tmp_path / "data"), tmp_path / "run"
     elsewhere = tmp_path / "disk" / "F04.wav"

@@ -26,6 +26,7 @@ from codecfake.detector.published_checkpoints import read_published_checkpoint
 from codecfake.detector.training.folder import DetectorFolder
 from codecfake.flows.cli import app
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.https import hub_over_https, refuse_plain_http
 from codecfake.pipeline.codec_training.folder import TrainingFolder
 
 ROOT = Path(__file__).parents[1]
@@ -263,3 +264,12 @@ def test_two_packages_that_bring_one_codec_are_both_named(site: Path):
         CodecError, match=r"'X1' comes from .*(outside_codec:MuLaw.*harmless:MuLaw|harmless.*outside)"
     ):
         find_codec("X1")
+
+
+def test_every_client_of_the_hub_refuses_plain_http():
+    from huggingface_hub import close_session, get_session
+
+    hub_over_https()
+    for _ in range(2):
+        assert refuse_plain_http in get_session().event_hooks["request"]
+        close_session()  # as the hub does after an error of the connection

@@ -11,6 +11,7 @@ from speech import voice, write_aishell3, write_vctk
 from codecfake.detector.crop_reading import UnreadableAudioError, read_crop
 from codecfake.detector.sources import open_trials
 from codecfake.detector.sources.completeness import check_completeness
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.codec_training.speech_files import _header
 from codecfake.pipeline.corpora import list_corpora
@@ -150,3 +151,11 @@ def test_a_download_with_pipes_and_loops_is_checked_to_the_end(tmp_path):
             assert isinstance(_header(path), str)
         else:
             assert read_crop(path).any()
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_nothing_open(tmp_path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with pytest.raises(OSError):
+            open_plain(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,119 @@
+"""What `retry` may set aside, and what it has to leave alone."""
+
+import errno
+
+import pytest
+import speech
+from run_helpers import build_here, manifest, settings
+
+from codecfake.detector.sources import open_trials
+from codecfake.manifests import records
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.reasons import Reason
+from codecfake.pipeline import verification
+from codecfake.pipeline.local_devices import run_locally
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.retrying import retry
+from codecfake.pipeline.run_splits import split_run
+from codecfake.pipeline.status import planned_shards, run_status
+from codecfake.pipeline.verification import verify
+
+
+class Pair:
+    """Corpora that a test may change."""
+
+    def __init__(self, folder):
+        self.vctk = speech.write_vctk(folder / "vctk", speakers=2)
+        self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
+
+
+@pytest.fixture
+def config(outside, tmp_path):
+    config = settings(Pair(tmp_path), outside, tmp_path / "run")
+    build_here(config)
+    return config
+
+
+def verify_here(config):
+    return verify(config.out, planned_shards(config), Monitor())
+
+
+def retry_here(config):
+    return retry(config, None, Monitor(), run_locally)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_every_split_takes_the_audio_that_was_made_again(config):
+    other = split_run(config.out, policy="speaker-disjoint", seed=1, monitor=Monitor()).name
+    audio = config.out / next(row["path"] for row in manifest(config.out) if row["codec"] == "X1")
+    flip(audio)
+    assert not verify_here(config).is_whole
+    retry_here(config)
+    assert verify_here(config).is_whole
+    where = audio.relative_to(config.out).as_posix()
+    for split in ("published-seed0", other):
+        assert where not in {row["path"] for row in manifest(config.out, split)}
+        assert len(open_trials(config.out, split).train)
+    assert retry_here(config).plan is None
+
+
+def test_a_damaged_list_of_the_source_is_written_again_from_the_whole_table(config):
+    source = config.out / "source.parquet"
+    before = source.read_bytes()
+    flip(source.with_suffix(".csv"))
+    for corpus in (config.vctk, config.aishell3):
+        corpus.rename(corpus.with_name(f"{corpus.name}-away"))
+    with pytest.raises(CodecfakeError):
+        retry_here(config)  # the corpora are away, so it cannot go on
+    assert source.read_bytes() == before
+    assert verify_here(config).is_whole
+
+
+def test_a_source_manifest_is_not_read_again_from_other_corpora(config):
+    flip(config.out / "source.parquet")
+    wav = config.vctk / "wav48_silence_trimmed" / "p225"
+    next(wav.glob("*_mic1.flac")).unlink()
+    with pytest.raises(CodecfakeError, match="not those that"):
+        retry_here(config)
+    assert list(config.out.glob("source.parquet.damaged-*"))
+
+
+def test_a_damaged_plan_of_a_retry_stands_in_nobodys_way(outside, tmp_path):
+    corpora = Pair(tmp_path)
+    broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
+    content = broken.read_bytes()
+    broken.write_bytes(b"")
+    config = settings(corpora, outside, tmp_path / "run")
+    build_here(config)
+    broken.write_bytes(content)
+    retry_here(config)
+    flip(config.out / "retries" / "001" / "source.parquet")
+    assert [damage.path for damage in verify_here(config).damage] == ["retries/001/source.parquet"]
+    retry_here(config)
+    assert run_status(config).source_reasons == {}
+    assert "X1_p225_002.wav" in {row["file"] for row in manifest(config.out)}
+    assert verify_here(config).is_whole
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE])
+def test_a_fault_of_the_machine_is_no_damage(config, monkeypatch, number):
+    def fail(*arguments, **options):
+        raise OSError(number, "not now")
+
+    for module, name in (
+        (verification, "open_plain"),
+        (verification, "file_sha256"),
+        (records, "open_plain"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, fail)
+            with pytest.raises(OSError, match="not now"):
+                verify_here(config)
+    assert not (config.out / "verify.json").exists()
+    assert Reason.DAMAGED not in run_status(config).codec_reasons
