@@ -135,7 +135,7 @@ def main() -> None:
         elif error.errno == errno.EMFILE:
             typer.echo("Next: ulimit -n 4096, then repeat the command; it goes on.", err=True)
         sys.exit(1)
-    except Stopped:
+    except (Stopped, KeyboardInterrupt):
         _say_stopped()
         sys.exit(130)
     except SystemExit as end:

@@ -178,15 +178,27 @@ def _sole_right_to_change(path: Path, content: bytes) -> Iterator[bool]:
     new lease of the faster one.
     """
     right = path.with_name(f"{path.name}.{sha256(content).hexdigest()[:16]}")
-    is_ours = _create(right, b"")
-    if not is_ours and (found := _look(right)) and abs(_age(right, found)) > TAKEOVER_SECONDS:
-        right.unlink(missing_ok=True)  # its owner died between two calls
-        is_ours = _create(right, b"")
+    owner = json.dumps(asdict(Holder.this_process())).encode()
+    is_ours = _create(right, owner)
+    if not is_ours and (found := _look(right)) and _owner_died(right, found):
+        with _sole_right_to_change(right, found.content) as may_clear:
+            again = _look(right)
+            if may_clear and again and again.content == found.content:
+                right.unlink(missing_ok=True)
+        is_ours = _create(right, owner)
     try:
         yield is_ours
     finally:
         if is_ours:
             right.unlink(missing_ok=True)
+
+
+def _owner_died(right: Path, found: _Look) -> bool:
+    """Whether the owner of a right was killed while it had it."""
+    owner = found.holder
+    if owner and owner.is_of_this_system:
+        return not owner.is_running
+    return abs(_age(right, found)) > TAKEOVER_SECONDS
 
 
 def _create(path: Path, content: bytes) -> bool:

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -64,6 +65,12 @@ def leave_lease(run_dir: Path, **changes) -> None:
     (run_dir / LOCK).write_text(json.dumps(asdict(replace(Holder.this_process(), **changes))))
 
 
+def leave_right(run_dir: Path) -> None:
+    """What is there besides when it was killed while it freed the folder."""
+    lease = (run_dir / LOCK).read_bytes()
+    (run_dir / f"{LOCK}.{sha256(lease).hexdigest()[:16]}").write_bytes(lease)
+
+
 def assert_refused(run_dir: Path, match: str = "another process works on") -> None:
     with pytest.raises(CodecfakeError, match=match), run_lock(run_dir):
         pytest.fail("two processes hold one run folder")
@@ -105,6 +112,12 @@ def set_clock(monkeypatch, error_seconds: int) -> None:
     time_ns = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: time_ns() + error_seconds * 10**9)
     monkeypatch.setattr(time, "time", lambda: time.time_ns() / 1e9)
+
+
+def test_a_process_that_was_killed_while_it_freed_the_folder_does_not_hold_it(tmp_path):
+    leave_lease(tmp_path, process_start="1")
+    leave_right(tmp_path)
+    assert_free(tmp_path)
 
 
 def test_a_living_process_of_another_machine_is_left_alone(tmp_path, hurried, monkeypatch):
@@ -173,7 +186,8 @@ def test_a_short_outage_of_the_file_server_is_survived_a_long_one_is_not(tmp_pat
     assert seen == [False, False, True]
 
 
-def test_of_many_that_find_a_dead_process_one_takes_over(tmp_path):
+@pytest.mark.parametrize("was_freeing_it", [False, True])
+def test_of_many_that_find_a_dead_process_one_takes_over(tmp_path, was_freeing_it):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     at_once = 8
@@ -192,6 +206,8 @@ def test_of_many_that_find_a_dead_process_one_takes_over(tmp_path):
     with ThreadPoolExecutor(at_once) as pool:
         for _ in range(30):
             leave_lease(tmp_path, pid=ended.pid)
+            if was_freeing_it:
+                leave_right(tmp_path)
             outcomes = [pool.submit(contend) for _ in range(at_once)]
             assert [outcome.result() for outcome in outcomes].count(True) == 1
             assert not list(tmp_path.iterdir())
