@@ -167,6 +167,7 @@ def work():
     except KeyboardInterrupt:
         raise KeyError(140618502970240)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 cli.app = work
 cli.main()
 """
@@ -186,6 +187,7 @@ class Swallows:
         os.kill(os.getpid(), int(sys.argv[1]))
         sum(range(100_000))
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 handle_interrupts()
 try:
     with monitored() as monitor:
