@@ -48,7 +48,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
     if not arguments.short:
-        content = {"environment": about, "minutes": round(minutes, 1), "rows": table, "losses": losses}
+        content = {"environment": about, "minutes": round(minutes, 1), "rows": table}
         write_result("chaos", content, CHAOS.page(table))
     if losses:
         sys.exit(f"What was lost is in {folder}")
