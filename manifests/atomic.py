@@ -25,6 +25,22 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{uuid.uuid4().hex[:12]}")
 
 
+def set_aside(path: Path, mark: str) -> Path:
+    """Rename a file or folder, so that nothing takes it for what it was; nothing is overwritten.
+
+    Args:
+        path: What is there.
+        mark: Follows its name, before a number that is free.
+
+    Returns:
+        Its new place.
+    """
+    number = 1
+    while (place := path.with_name(f"{path.name}{mark}{number}")).exists():
+        number += 1
+    return path.rename(place)
+
+
 def flush_to_disk(path: Path) -> None:
     """Force the bytes of a file, or the entries of a folder, to stable storage."""
     descriptor = os.open(path, os.O_RDONLY)

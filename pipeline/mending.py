@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from codecfake.manifests.atomic import temporary_sibling
+from codecfake.manifests.atomic import set_aside, temporary_sibling
 from codecfake.manifests.derived import DERIVED_FOLDER
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.records import DamagedFileError, read_parquet
@@ -68,8 +68,10 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
             found(path, problem)
         _mend_source(run_dir / SOURCE, [path for path, _ in problems])
     for plan in retry_plans(run_dir):
-        for path, problem in _plan_damage(plan):
+        problems = list(_plan_damage(plan))  # all, before what they are about is moved
+        for path, problem in problems:
             found(path, problem)
+        if problems:
             # What is still quarantined is planned again; shards that were published of it stay.
             for name in (SOURCE, TASKS):
                 _set_aside_source(plan / name)
@@ -93,7 +95,7 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
     for detector in detectors(run_dir):
         for path, problem in detector_damage(detector):
             found(path, problem)
-            _set_aside(detector, DAMAGED)
+            set_aside(detector, DAMAGED)
             say(
                 f"Set aside; next: codecfake train {run_dir} --name {detector.name}, as it was trained before"
             )
@@ -102,7 +104,7 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
 
 def set_aside_split(run_dir: Path, split: Path, say: Callable[[str], None]) -> None:
     """Take a damaged split away, right before it is made again."""
-    aside = _set_aside(split, SUPERSEDED)
+    aside = set_aside(split, SUPERSEDED)
     if (aside / DERIVED_FOLDER).is_dir():
         say(f"Its robustness conditions stay in {aside}; next: codecfake conditions {run_dir} --add SETTING")
 
@@ -119,7 +121,7 @@ def _mend_source(source: Path, damaged: Sequence[Path]) -> None:
 def _set_aside_source(source: Path) -> None:
     for suffix in (source.suffix, ".csv", CHECKSUMS_SUFFIX):
         if (path := source.with_suffix(suffix)).exists():
-            _set_aside(path, DAMAGED)
+            set_aside(path, DAMAGED)
 
 
 def _plan_damage(plan: Path) -> Iterator[tuple[Path, str]]:
@@ -139,11 +141,3 @@ def _named_in(split: Path, paths: Collection[str]) -> list[str]:
 
     named = read_parquet(split / "manifest.parquet", ["path"])["path"]
     return named.filter(pc.is_in(named, value_set=pa.array(list(paths), pa.string()))).to_pylist()
-
-
-def _set_aside(folder: Path, mark: str) -> Path:
-    """Rename a folder, so that nothing takes it for what it was; gives its new place."""
-    number = 1
-    while (place := folder.with_name(f"{folder.name}{mark}{number}")).exists():
-        number += 1
-    return folder.rename(place)

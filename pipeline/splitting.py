@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json, set_aside
 from codecfake.manifests.checksums import CHECKSUMS, publish_checksums
 from codecfake.manifests.dataset import CodecRecord, build_dataset_table, digest_table, write_dataset
 from codecfake.manifests.digests import file_sha256
@@ -218,12 +218,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 def _publish_folder(work_dir: Path, folder: Path) -> Path | None:
     """Rename ``work_dir`` to ``folder``; what is there moves aside, what killed calls left goes."""
     flush_to_disk(work_dir)
-    superseded = None
-    if folder.exists():
-        number = 1
-        while (superseded := folder.with_name(f"{folder.name}{SUPERSEDED}{number}")).exists():
-            number += 1
-        folder.rename(superseded)
+    superseded = set_aside(folder, SUPERSEDED) if folder.exists() else None
     work_dir.rename(folder)
     flush_to_disk(folder.parent)
     for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}{folder.name}-*"):

@@ -5,12 +5,17 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import speech
 
+from codecfake.manifests.reasons import Reason
 from codecfake.pipeline import shards
 from codecfake.pipeline.build import BuildReport, build
 from codecfake.pipeline.config import RunConfig, make_config
 from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.retrying import RetryReport, retry
+from codecfake.pipeline.status import planned_shards
+from codecfake.pipeline.verification import VerifyReport, verify
 
 SMALL_SHARDS = """
 import signal
@@ -36,6 +41,35 @@ def settings(corpora, outside, out: Path, **changes) -> RunConfig:
 
 def build_here(config: RunConfig, monitor: Monitor | None = None) -> BuildReport:
     return build(config, monitor or Monitor(), run_locally)
+
+
+class ChangingCorpora:
+    """Corpora that a test may change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.vctk = speech.write_vctk(folder / "vctk", speakers=2)
+        self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
+
+
+class StopAfter(Monitor):
+    """Stops like Ctrl-C after some files."""
+
+    def __init__(self, files: int) -> None:
+        super().__init__()
+        self.left = files
+
+    def advance(self, amount: float) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.stop.set()
+
+
+def verify_here(config: RunConfig) -> VerifyReport:
+    return verify(config.out, planned_shards(config), Monitor())
+
+
+def retry_here(config: RunConfig, reason: Reason | None = None) -> RetryReport:
+    return retry(config, reason, Monitor(), run_locally)
 
 
 def start_command(*arguments: object, environment: dict[str, str]) -> subprocess.Popen:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import speech
 from exported_run import SPLIT, built_run, digests, export
-from run_helpers import cut_small_shards
+from run_helpers import StopAfter, cut_small_shards
 from typer.testing import CliRunner
 
 from codecfake.detector.evaluation.assembling import assemble
@@ -195,19 +195,6 @@ def test_conditions_are_scored_beside_the_split_and_leave_it_as_it_is(run, built
         *(after.train.files + after.dev.files),
         *(file for part in after.conditions.values() if not part.processing for file in part.files),
     }
-
-
-class StopAfter(Monitor):
-    """Stops like Ctrl-C after some files."""
-
-    def __init__(self, files: int) -> None:
-        super().__init__()
-        self.left = files
-
-    def advance(self, amount: float) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.stop.set()
 
 
 def test_a_stopped_call_is_finished_by_the_next_to_the_same_files(run, built, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from dataset_trees import (
     write_codecfake15,
     write_lines,
 )
-from run_helpers import tree
+from run_helpers import StopAfter, tree
 from typer.testing import CliRunner
 
 from codecfake.detector.evaluation import evaluate
@@ -170,17 +170,6 @@ def test_what_does_not_fit_is_listed_with_its_reason_and_stops_nothing(tmp_path:
         "non-finite": 1,
     }
     assert verify(tmp_path / "run", planned_in(tmp_path / "run"), Monitor()).is_whole
-
-
-class StopAfter(Monitor):
-    def __init__(self, files: int) -> None:
-        super().__init__()
-        self.left = files
-
-    def advance(self, amount: float) -> None:
-        self.left -= amount
-        if self.left <= 0:
-            self.stop.set()
 
 
 def test_a_stopped_import_goes_on_and_does_nothing_twice(tmp_path: Path, monkeypatch, imported) -> None:

@@ -3,43 +3,23 @@
 import errno
 
 import pytest
-import speech
-from run_helpers import build_here, manifest, settings
+from run_helpers import ChangingCorpora, build_here, manifest, retry_here, settings, verify_here
 
 from codecfake.detector.sources import open_trials
 from codecfake.manifests import records
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline import verification
-from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.retrying import retry
 from codecfake.pipeline.run_splits import split_run
-from codecfake.pipeline.status import planned_shards, run_status
-from codecfake.pipeline.verification import verify
-
-
-class Pair:
-    """Corpora that a test may change."""
-
-    def __init__(self, folder):
-        self.vctk = speech.write_vctk(folder / "vctk", speakers=2)
-        self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
+from codecfake.pipeline.status import run_status
 
 
 @pytest.fixture
 def config(outside, tmp_path):
-    config = settings(Pair(tmp_path), outside, tmp_path / "run")
+    config = settings(ChangingCorpora(tmp_path), outside, tmp_path / "run")
     build_here(config)
     return config
-
-
-def verify_here(config):
-    return verify(config.out, planned_shards(config), Monitor())
-
-
-def retry_here(config):
-    return retry(config, None, Monitor(), run_locally)
 
 
 def flip(path):
@@ -85,7 +65,7 @@ def test_a_source_manifest_is_not_read_again_from_other_corpora(config):
 
 
 def test_a_damaged_plan_of_a_retry_stands_in_nobodys_way(outside, tmp_path):
-    corpora = Pair(tmp_path)
+    corpora = ChangingCorpora(tmp_path)
     broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
     content = broken.read_bytes()
     broken.write_bytes(b"")

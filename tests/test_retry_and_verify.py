@@ -4,35 +4,23 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import speech
-from run_helpers import build_here, cut_small_shards, manifest, settings
+from run_helpers import (
+    ChangingCorpora,
+    build_here,
+    cut_small_shards,
+    manifest,
+    retry_here,
+    settings,
+    verify_here,
+)
 
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline.local_devices import run_locally
-from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.retrying import retry
-from codecfake.pipeline.status import planned_shards, run_status
-from codecfake.pipeline.verification import verify
-
-
-class Pair:
-    """Corpora that a test may change."""
-
-    def __init__(self, folder):
-        self.vctk = speech.write_vctk(folder / "vctk", speakers=2)
-        self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
-
-
-def verify_here(config):
-    return verify(config.out, planned_shards(config), Monitor())
-
-
-def retry_here(config, reason=None):
-    return retry(config, reason, Monitor(), run_locally)
+from codecfake.pipeline.status import run_status
 
 
 def test_a_file_that_came_back_joins_the_dataset_and_moves_no_other(outside, tmp_path):
-    corpora = Pair(tmp_path)
+    corpora = ChangingCorpora(tmp_path)
     broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
     content = broken.read_bytes()
     broken.write_bytes(b"")
@@ -55,7 +43,7 @@ def test_a_file_that_came_back_joins_the_dataset_and_moves_no_other(outside, tmp
 
 
 def test_a_file_that_is_still_bad_stays_quarantined(outside, tmp_path):
-    corpora = Pair(tmp_path)
+    corpora = ChangingCorpora(tmp_path)
     (corpora.aishell3 / "train" / "wav" / "SSB0005" / "SSB00050001.wav").write_bytes(b"not audio")
     config = settings(corpora, outside, tmp_path / "run")
     build_here(config)
@@ -66,7 +54,7 @@ def test_a_file_that_is_still_bad_stays_quarantined(outside, tmp_path):
 
 def test_a_file_changed_or_lost_during_the_run_is_quarantined_per_output(outside, tmp_path, monkeypatch):
     cut_small_shards(monkeypatch)
-    corpora = Pair(tmp_path)
+    corpora = ChangingCorpora(tmp_path)
     config = settings(corpora, outside, tmp_path / "run")
     build_here(config)
     for shard in (config.out / "shards" / "X1").iterdir():
@@ -90,7 +78,7 @@ def test_a_file_changed_or_lost_during_the_run_is_quarantined_per_output(outside
 
 
 def test_verify_names_every_kind_of_damage_and_retry_mends_the_audio(outside, tmp_path):
-    config = settings(Pair(tmp_path), outside, tmp_path / "run")
+    config = settings(ChangingCorpora(tmp_path), outside, tmp_path / "run")
     build_here(config)
     assert verify_here(config).is_whole
     audio = config.out / "shards" / "X1" / "00000" / "audio"
