@@ -44,8 +44,10 @@ def runs(pid: int) -> bool:
         return False
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def workers(command: subprocess.Popen) -> list[int]:
+    """Processes of Prefect's worker that `codecfake worker` started."""
+    children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 class Cluster:

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pool_cluster import SCRIPT
 
-from codecfake.flows.pools import worker_process
+from codecfake.flows.pools import marked_processes
 from codecfake.flows.pools.places import find_places
 from codecfake.flows.pools.server import postgres_url
 from codecfake.flows.pools.settings import server_variables, use_pool_server
@@ -129,17 +128,17 @@ def test_each_gpu_is_a_place_of_its_own(monkeypatch):
 
 
 def test_a_flow_process_that_does_not_listen_is_killed(monkeypatch):
-    monkeypatch.setattr(worker_process, "SECONDS_TO_STOP", 0.3)
+    monkeypatch.setattr(marked_processes, "SECONDS_TO_STOP", 0.3)
     deaf = "from signal import *; signal(SIGTERM, SIG_IGN); print('deaf', flush=True); pause()"
-    marked = os.environ | {worker_process.MARK: "this-test", "PREFECT__FLOW_RUN_ID": "run-7"}
-    other = os.environ | {worker_process.MARK: "another"}
+    marked = os.environ | {marked_processes.MARK: "this-test", "PREFECT__FLOW_RUN_ID": "run-7"}
+    other = os.environ | {marked_processes.MARK: "another"}
     spawn = {"stdout": subprocess.PIPE, "start_new_session": True}
     with (
         subprocess.Popen([sys.executable, "-c", deaf], env=marked, **spawn) as flow_process,
         subprocess.Popen([sys.executable, "-c", deaf], env=other, **spawn) as neighbour,
     ):
         assert flow_process.stdout.readline() == neighbour.stdout.readline() == b"deaf\n"
-        assert worker_process.end_flow_runs([SimpleNamespace(mark="this-test", pid=0)]) == ["run-7"]
+        assert marked_processes.end_flow_runs(["this-test"]) == ["run-7"]
         assert flow_process.wait(5) == -signal.SIGKILL
         assert neighbour.poll() is None
         neighbour.kill()

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from codecfake.flows.pools.marked_processes import end_flow_runs
 from codecfake.flows.pools.places import Place
 from codecfake.flows.pools.settings import worker_variables
 from codecfake.flows.pools.versions import server_answers
-from codecfake.flows.pools.worker_process import WorkerProcess, end_flow_runs
+from codecfake.flows.pools.worker_guard import guarded
+from codecfake.flows.pools.worker_process import WorkerProcess
 from codecfake.manifests.errors import CodecfakeError
 
 AT_ONCE_SECONDS = 30.0
@@ -24,6 +26,8 @@ _LOOK_SECONDS = 0.5
 
 def work(pool: str, places: Sequence[Place], api_url: str, say: Callable[[str], None]) -> None:
     """Keep a worker running at each place; comes back after Ctrl-C or SIGTERM, with nothing left behind.
+
+    Should this process be killed, a guard ends the workers and their flow runs.
 
     Args:
         pool: Work pool to take flow runs from.
@@ -39,16 +43,17 @@ def work(pool: str, places: Sequence[Place], api_url: str, say: Callable[[str], 
     shared = {**os.environ, **worker_variables()}
     host = f"{socket.gethostname()}-{os.getpid()}"
     kept = [_Kept(WorkerProcess(pool, f"{host}-{place.name}", shared | place.variables)) for place in places]
-    try:
-        say(f"Working for the pool {pool} at {api_url}: {', '.join(place.name for place in places)}")
-        while True:
-            for one in kept:
-                one.look_after(api_url, say)
-            time.sleep(_LOOK_SECONDS)
-    except KeyboardInterrupt:
-        say("Stopping: what was published stays, the rest of a block is done by another worker.")
-    finally:
-        _stop([one.worker for one in kept if one.start_at is None], api_url)
+    with guarded([one.worker.mark for one in kept]):
+        try:
+            say(f"Working for the pool {pool} at {api_url}: {', '.join(place.name for place in places)}")
+            while True:
+                for one in kept:
+                    one.look_after(api_url, say)
+                time.sleep(_LOOK_SECONDS)
+        except KeyboardInterrupt:
+            say("Stopping: what was published stays, the rest of a block is done by another worker.")
+        finally:
+            _stop([one.worker for one in kept if one.start_at is None], api_url)
 
 
 class _Kept:
@@ -76,7 +81,7 @@ class _Kept:
     def _bury(self, api_url: str, say: Callable[[str], None]) -> None:
         lived = self.worker.seconds
         self.start_at = time.monotonic() + _WAIT_SECONDS
-        _report_crashed(end_flow_runs([self.worker]), api_url)
+        _report_crashed(end_flow_runs([self.worker.mark]), api_url)
         if not server_answers(api_url):
             return
         self._at_once = self._at_once + 1 if lived < AT_ONCE_SECONDS else 0
@@ -99,7 +104,7 @@ def _stop(workers: Sequence[WorkerProcess], api_url: str) -> None:
     try:
         for worker in workers:
             worker.pause()
-        flow_runs = end_flow_runs(workers)
+        flow_runs = end_flow_runs([worker.mark for worker in workers], [worker.pid for worker in workers])
         for worker in workers:
             worker.kill()
         _report_crashed(flow_runs, api_url)
