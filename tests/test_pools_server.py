@@ -99,7 +99,7 @@ def test_a_killed_command_takes_its_worker_and_its_flow_along(cluster):
     command.kill()
     command.wait()
     wait_for(lambda: not runs(pid) and not runs(child), 30)
-    wait_for(lambda: cluster.state(run) == "CRASHED", 120)
+    wait_for(lambda: cluster.state(run) == "CRASHED", 30)
 
 
 @pytest.mark.cluster

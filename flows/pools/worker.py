@@ -6,8 +6,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
+from codecfake.flows.pools.lost_runs import report_crashed
 from codecfake.flows.pools.marked_processes import end_flow_runs
 from codecfake.flows.pools.places import Place
 from codecfake.flows.pools.settings import worker_variables
@@ -43,7 +43,7 @@ def work(pool: str, places: Sequence[Place], api_url: str, say: Callable[[str], 
     shared = {**os.environ, **worker_variables()}
     host = f"{socket.gethostname()}-{os.getpid()}"
     kept = [_Kept(WorkerProcess(pool, f"{host}-{place.name}", shared | place.variables)) for place in places]
-    with guarded([one.worker.mark for one in kept]):
+    with guarded([one.worker.mark for one in kept], api_url):
         try:
             say(f"Working for the pool {pool} at {api_url}: {', '.join(place.name for place in places)}")
             while True:
@@ -81,7 +81,7 @@ class _Kept:
     def _bury(self, api_url: str, say: Callable[[str], None]) -> None:
         lived = self.worker.seconds
         self.start_at = time.monotonic() + _WAIT_SECONDS
-        _report_crashed(end_flow_runs([self.worker.mark]), api_url)
+        report_crashed(end_flow_runs([self.worker.mark]), api_url)
         if not server_answers(api_url):
             return
         self._at_once = self._at_once + 1 if lived < AT_ONCE_SECONDS else 0
@@ -107,30 +107,7 @@ def _stop(workers: Sequence[WorkerProcess], api_url: str) -> None:
         flow_runs = end_flow_runs([worker.mark for worker in workers], [worker.pid for worker in workers])
         for worker in workers:
             worker.kill()
-        _report_crashed(flow_runs, api_url)
+        report_crashed(flow_runs, api_url)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _report_crashed(flow_runs: Sequence[str], api_url: str) -> None:
-    """Tell the server about flow runs whose process is gone and could not say so itself.
-
-    When the server does not answer, its own watch for lost runs finds them later.
-    """
-    if not flow_runs or not server_answers(api_url):
-        return
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import PrefectException
-    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-    from prefect.states import Crashed
-
-    with (
-        suppress(httpx.HTTPError, PrefectException),
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
-        get_client(sync_client=True) as client,
-    ):
-        for flow_run in flow_runs:
-            if not client.read_flow_run(flow_run).state.is_final():
-                client.set_flow_run_state(flow_run, Crashed(message="Its worker ended."))

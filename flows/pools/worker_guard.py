@@ -9,24 +9,25 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from codecfake.flows.pools.lost_runs import report_crashed
 from codecfake.flows.pools.marked_processes import end_flow_runs, kill_workers
 
 
 @contextmanager
-def guarded(marks: Collection[str]) -> Iterator[None]:
+def guarded(marks: Collection[str], api_url: str) -> Iterator[None]:
     """Have a process of its own end whatever carries a mark, as soon as the block is left or this process is gone."""
-    command = [sys.executable, "-P", "-m", "codecfake.flows.pools.worker_guard", *marks]
+    command = [sys.executable, "-P", "-m", "codecfake.flows.pools.worker_guard", api_url, *marks]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
         yield
 
 
-def _guard(marks: Collection[str]) -> None:
+def _guard(api_url: str, marks: Collection[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()  # nothing is written: this returns when the other end of the pipe closes
     kill_workers(marks)
-    end_flow_runs(marks)
+    report_crashed(end_flow_runs(marks), api_url)
 
 
 if __name__ == "__main__":
-    _guard(sys.argv[1:])
+    _guard(sys.argv[1], sys.argv[2:])
