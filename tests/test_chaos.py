@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from detector_run import SPLIT, make_run
 from run_helpers import build_here, settings
@@ -22,10 +23,13 @@ from codecfake.manifests import leases
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.leases import Lease, LeaseHeld
 from codecfake.pipeline import verification
+from codecfake.pipeline.audio import encode_wav
+from codecfake.pipeline.imports.taking import take_file
 from codecfake.pipeline.inspection import inspect_corpora
 from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.retrying import retry
+from codecfake.pipeline.shard_store import AUDIO
 from codecfake.pipeline.source import list_sources
 from codecfake.pipeline.status import planned_shards
 from codecfake.pipeline.verification import verify
@@ -74,6 +78,15 @@ def test_too_many_open_files_put_no_recording_into_quarantine(corpora, outside, 
     assert set(calm["reason"].to_pylist()) == {None}
     with FewOpenFiles(0), pytest.raises(OSError, match="Too many open files"):
         inspect_corpora(listings, 2, lambda done, total: None)
+
+
+def test_too_many_open_files_keep_nothing_out_of_an_import(tmp_path):
+    published, draft = tmp_path / "F01_p225_001.wav", tmp_path / "draft"
+    published.write_bytes(encode_wav(np.full(16_000, 100, np.int16), 16_000))
+    (draft / AUDIO).mkdir(parents=True)
+    row = {"utterance_id": "p225_001", "codec": "F01", "file": published.name}
+    with FewOpenFiles(0), pytest.raises(OSError, match="Too many open files"):
+        take_file(published, draft, "shards/F01/00000", row)
 
 
 def test_too_many_open_files_leave_no_zeros_in_the_feature_cache(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from codecfake.flows.commands.report import report
 from codecfake.flows.report.data_counts import count_data, parts_table
 from codecfake.flows.report.page_tables import EMPTY, PageTable
 from codecfake.flows.report.pages import HERE, Site
+from codecfake.flows.report.report import published_report
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 
@@ -204,6 +205,15 @@ def test_a_report_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         make_report(run, utterance=["nobody"])
     assert page(folder, "index") == before
     assert not list(run.glob(".tmp-*"))
+
+
+def test_two_reports_do_not_write_into_each_other(tmp_path):
+    out = tmp_path / "report"
+    with published_report(out) as draft:
+        with pytest.raises(CodecfakeError, match="another process writes"), published_report(out):
+            pass
+        (draft / "report.json").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["report", "report.json"]
 
 
 def test_a_folder_that_is_no_report_is_left_alone(tmp_path):

@@ -28,6 +28,7 @@ from codecfake.manifests.atomic import (
 )
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.locks import sole_holder
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.provenance import codecfake_version, now
 
@@ -128,27 +129,34 @@ def published_report(out: Path) -> Iterator[Path]:
     """Yield a folder beside ``out``, which takes its place when the block ends without an error.
 
     Raises:
-        CodecfakeError: If ``out`` holds something that is no report.
+        CodecfakeError: If ``out`` holds something that is no report, or another process writes it.
     """
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise CodecfakeError(
             f"{out} is there, and is no report; nothing was written", next_step="give another --out"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = temporary_sibling(out)
-    try:
-        draft.mkdir()
-        yield draft
-        flush_all_to_disk([path for path in draft.rglob("*") if path.is_file()])
-        if out.exists():
-            out.rename(temporary_sibling(out))
-        draft.rename(out)
-        flush_to_disk(out.parent)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    # The former report, and what killed calls left.
-    own = re.compile(re.escape(f"{TEMPORARY_PREFIX}{out.name}-") + "[0-9a-f]{12}")
-    for stale in out.parent.iterdir():
-        if own.fullmatch(stale.name):
-            shutil.rmtree(stale, ignore_errors=True)
+
+    def refusal() -> CodecfakeError:
+        return CodecfakeError(
+            f"another process writes the report {out}", next_step="wait for it, or give another --out"
+        )
+
+    with sole_holder(out.with_name(f".{out.name}.lock"), refusal):
+        draft = temporary_sibling(out)
+        try:
+            draft.mkdir()
+            yield draft
+            flush_all_to_disk([path for path in draft.rglob("*") if path.is_file()])
+            if out.exists():
+                out.rename(temporary_sibling(out))
+            draft.rename(out)
+            flush_to_disk(out.parent)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        # The former report, and what killed calls left.
+        own = re.compile(re.escape(f"{TEMPORARY_PREFIX}{out.name}-") + "[0-9a-f]{12}")
+        for stale in out.parent.iterdir():
+            if own.fullmatch(stale.name):
+                shutil.rmtree(stale, ignore_errors=True)

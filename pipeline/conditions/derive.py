@@ -32,13 +32,14 @@ from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.shard_store import (
     AUDIO,
     drafts,
+    is_published,
     publish_shard,
     published_shards,
     read_items,
     shard_draft,
     shard_path,
 )
-from codecfake.pipeline.shards import cut_shards
+from codecfake.pipeline.shards import Shard, cut_shards
 from codecfake.pipeline.splitting import SPLITS_FOLDER
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ ROW_COLUMNS = [
     "file",
     "label",
     "codec",
+    "conditions",
     "utterance_id",
     "speaker",
     "path",
@@ -100,11 +102,13 @@ def derive_conditions(
         clean = read_parquet(folder / MANIFEST, next_step=f"codecfake verify {run_dir}")
         check_schema(clean, dataset_schema(), str(folder / MANIFEST))
         refuse_escapes(clean, paths=["path"], names=["file", "codec", "conditions"])
+        evaluated = evaluated_rows(clean, None).select(ROW_COLUMNS)
         rows = evaluated_rows(clean, chosen).select(ROW_COLUMNS).to_pylist()
-        voices = _bona_fide(evaluated_rows(clean, None).select(ROW_COLUMNS))
         _refuse_taken_names(clean, settings)
+        shards = _cut(rows, evaluated)
+        voices = _bona_fide(evaluated)
         derivers = [Deriver(run_dir, setting, voices) for setting in settings]
-        return [_derive(deriver, folder, clean, rows, monitor) for deriver in derivers]
+        return [_derive(deriver, folder, clean, rows, shards, monitor) for deriver in derivers]
 
 
 def _bona_fide(rows: "pa.Table") -> list[Row]:
@@ -113,8 +117,27 @@ def _bona_fide(rows: "pa.Table") -> list[Row]:
     return rows.filter(pc.equal(rows["label"], Label.BONA_FIDE.published_name)).to_pylist()
 
 
+def _cut(rows: Sequence[Row], evaluated: "pa.Table") -> list[Shard]:
+    """Cut files into shards, the same in every call: those that belong to the same conditions are chosen together."""
+    sets = {tuple(names) for names in evaluated["conditions"].to_pylist()}
+    numbers = {names: number for number, names in enumerate(sorted(sets))}
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["codec"], numbers[tuple(row["conditions"])]), []).append(row)
+    return [
+        shard
+        for (codec, number), members in groups.items()
+        for shard in cut_shards(codec, members, f"{number:03d}-")
+    ]
+
+
 def _derive(
-    deriver: Deriver, split: Path, clean: "pa.Table", rows: Sequence[Row], monitor: Monitor
+    deriver: Deriver,
+    split: Path,
+    clean: "pa.Table",
+    rows: Sequence[Row],
+    shards: Sequence[Shard],
+    monitor: Monitor,
 ) -> DerivedSetting:
     setting = deriver.setting
     if setting.needs_other_voices and len({row["speaker"] for row in deriver.voices}) < 2:
@@ -125,32 +148,28 @@ def _derive(
     start_store(store, split, setting)
     for leftover in drafts(store):
         shutil.rmtree(leftover, ignore_errors=True)
-    there = set(read_items(store)["file"].to_pylist())
-    pending = [row for row in rows if derived_file(row["file"], setting.name) not in there]
-    monitor.begin(setting.name, round(sum(row["seconds"] for row in pending)), "s")
+    todo = [shard for shard in shards if not is_published(store, shard.codec, shard.id)]
+    derived = sum(len(shard.utterances) for shard in todo)
+    monitor.begin(setting.name, round(sum(row["seconds"] for shard in todo for row in shard.utterances)), "s")
     with ThreadPoolExecutor(cpu_count()) as pool:
-        for codec in dict.fromkeys(row["codec"] for row in pending):
-            mine = [row for row in pending if row["codec"] == codec]
-            for shard in cut_shards(codec, mine, _next_prefix(store, codec)):
-                _derive_shard(deriver, store, shard.codec, shard.id, shard.utterances, pool, monitor)
+        for shard in todo:
+            _derive_shard(deriver, store, shard, pool, monitor)
     monitor.end()
     table = derived_table(store, setting.name, clean)
     publish_manifest(store, table)
-    return _sum_up(store, setting.name, table, len(pending))
+    return _sum_up(store, setting.name, table, derived)
 
 
 def _derive_shard(
     deriver: Deriver,
     store: Path,
-    codec: str,
-    shard_id: str,
-    rows: Sequence[Row],
+    shard: Shard,
     pool: ThreadPoolExecutor,
     monitor: Monitor,
 ) -> None:
     began = time.monotonic()
-    place = shard_path(store, codec, shard_id).relative_to(deriver.run_dir) / AUDIO
-    with shard_draft(store, codec, shard_id) as draft:
+    place = shard_path(store, shard.codec, shard.id).relative_to(deriver.run_dir) / AUDIO
+    with shard_draft(store, shard.codec, shard.id) as draft:
 
         def derive(row: Row) -> dict[str, Any]:
             monitor.raise_if_stopped()
@@ -158,21 +177,15 @@ def _derive_shard(
             monitor.advance(row["seconds"])
             return item if item["reason"] else item | {"path": (place / item["file"]).as_posix()}
 
-        items = list(pool.map(derive, rows))
+        items = list(pool.map(derive, shard.utterances))
         if not published_shards(store):
             _refuse_hopeless(deriver.setting, items)
         record = {
-            "source_seconds": round(sum(row["seconds"] for row in rows), 3),
+            "source_seconds": round(sum(row["seconds"] for row in shard.utterances), 3),
             "wall_seconds": round(time.monotonic() - began, 3),
             "published_at": now(),
         }
-        publish_shard(draft, store, codec, shard_id, items, record)
-
-
-def _next_prefix(store: Path, codec: str) -> str:
-    """What ids of new shards begin with: the number of the call among those that added to this codec."""
-    calls = {path.name.split("-")[0] for path in published_shards(store) if path.parent.name == codec}
-    return f"{max((int(call) for call in calls), default=-1) + 1:03d}-"
+        publish_shard(draft, store, shard.codec, shard.id, items, record)
 
 
 def _refuse_hopeless(setting: Setting, items: Sequence[dict[str, Any]]) -> None:

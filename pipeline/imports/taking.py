@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.imports.listing import Listing
 from codecfake.pipeline.monitor import Monitor
@@ -61,7 +62,7 @@ def import_shard(
 
         def take(row: Mapping[str, str]) -> dict[str, Any]:
             monitor.raise_if_stopped()
-            item, way = _take_file(listing.root / row["path"], draft, f"{SHARDS}/{codec}/{shard_id}", row)
+            item, way = take_file(listing.root / row["path"], draft, f"{SHARDS}/{codec}/{shard_id}", row)
             if item["reason"] is None:
                 ways[way] += 1
                 if others := _different_copies(listing, row):
@@ -85,8 +86,21 @@ def import_shard(
         complete_shard(draft, run_dir, codec, shard_id, items, record)
 
 
-def _take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Put a file into a draft; give its row, and whether it was linked or copied."""
+def take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Put a file into a draft.
+
+    Args:
+        source: The file of the dataset.
+        draft: Folder of a shard that is not published yet.
+        place: Where the shard will be, relative to the run.
+        row: Row of ``listing.files``.
+
+    Returns:
+        A row in the item schema, with a reason where the file cannot be used, and whether it was linked or copied.
+
+    Raises:
+        OSError: If the machine lacks something, and the file is not to blame.
+    """
     item: dict[str, Any] = {
         "utterance_id": row["utterance_id"],
         "codec": row["codec"],
@@ -152,6 +166,7 @@ def _read(path: Path) -> dict[str, Any]:
     except soundfile.LibsndfileError as error:
         raise UnusableError(Reason.UNREADABLE, error.error_string.strip()) from error
     except OSError as error:
+        refuse_exhaustion(error)
         raise UnusableError(Reason.UNREADABLE, error.strerror or str(error)) from error
 
 
@@ -177,5 +192,6 @@ def _different_copies(listing: Listing, row: Mapping[str, str]) -> list[str]:
 def _is_copy(first: Path, other: Path) -> bool:
     try:
         return is_same_file(first, other)
-    except OSError:  # what cannot be read is not known to be the same
-        return False
+    except OSError as error:
+        refuse_exhaustion(error)
+        return False  # what cannot be read is not known to be the same

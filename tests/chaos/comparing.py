@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,6 +14,7 @@ OF_THE_MOMENT = {
     "date",
     "datePublished",
     "environment",
+    "made",
     "process",
     "published_at",
     "seconds",
@@ -22,6 +24,7 @@ OF_THE_MOMENT = {
     "wall_seconds",
 }
 """Keys and columns that say when and how fast something was done; two calm runs differ in them."""
+TIME_OF_DAY = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?")
 
 
 def visible_files(folder: Path) -> dict[str, Path]:
@@ -46,6 +49,8 @@ def essence(path: Path) -> str:
     content = path.read_bytes()
     if path.suffix == ".json":
         content = json.dumps(_lasting(json.loads(content)), sort_keys=True).encode()
+    elif path.suffix == ".html":
+        content = TIME_OF_DAY.sub(b"", content)
     elif path.name == "history.csv":
         content = _lasting_columns(content.decode()).encode()
     elif path.suffix == ".pt" and not zipfile.is_zipfile(io.BytesIO(content)):

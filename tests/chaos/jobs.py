@@ -11,6 +11,7 @@ from chaos.processes import Attempt, Work, command
 
 SHARDS = "shards/*/[0-9]*/shard.json"
 DETECTOR = "mel-lcnn"
+TREE = "splits/published-seed0/Codecfake"
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,19 @@ class Workshop:
         self.folder = folder
         self.vctk, self.aishell3 = folder / "vctk", folder / "aishell3"
         self.site, self.weights = folder / "outside" / "site", folder / "outside" / "weights"
-        self.run, self.small_run = folder / "run", folder / "small-run"
+        self.run, self.small_run, self.scored_run = (
+            folder / "run",
+            folder / "small-run",
+            folder / "scored-run",
+        )
 
     def make(self) -> None:
         """Make everything, in processes of its own."""
         self._do("corpora", self._write_corpora)
         self._do("run", self.build(self.run))
         self._do("detector", command(*self._train(self.small_run)))
+        _copy(self.small_run, self.scored_run)
+        self._do("scores", command("score", self.scored_run, "--device", "cpu"))
 
     def build(self, out: Path, *more: object) -> Work:
         """``codecfake build`` of the ten utterances into 8 shards."""
@@ -115,6 +122,41 @@ class Workshop:
                 lambda folder: command("score", folder / "run", "--device", "cpu", "--batch-size", "2"),
                 units=("run/detectors/*/scores/[!u]*.tsv",),
             ),
+            Job(
+                "evaluate",
+                lambda folder: _copy(self.scored_run, folder / "run"),
+                lambda folder: command("evaluate", folder / "run"),
+                units=("run/detectors/*/scores/*",),
+            ),
+            Job(
+                "report",
+                lambda folder: _copy(self.run, folder / "run"),
+                lambda folder: command("report", folder / "run"),
+                units=(f"run/{SHARDS}",),
+                wholes=("run/report",),
+            ),
+            Job(
+                "conditions",
+                lambda folder: _copy(self.run, folder / "run"),
+                lambda folder: command("conditions", folder / "run", "--add", "noise-snr10,reverb"),
+                units=("run/splits/*/conditions/*/shard.json", "run/splits/*/conditions/*/audio/*"),
+                wholes=("run/splits/*/conditions/*/shards/*/[0-9]*",),
+            ),
+            Job(
+                "import",
+                lambda folder: _copy(self.run / TREE, folder / "published"),
+                lambda folder: command("import", folder / "published", folder / "run"),
+                units=(f"run/{SHARDS}",),
+                wholes=("run/shards/*/[0-9]*", "run/splits/*"),
+            ),
+            Job(
+                "retry",
+                lambda folder: _lose_two_shards(self.run, folder / "run"),
+                lambda folder: command("retry", folder / "run", "--no-prefect"),
+                units=(f"run/{SHARDS}", "run/shards/*/[0-9]*/audio/*", "run/source.parquet"),
+                changing=("run/splits/*",),
+                wholes=("run/shards/*/[0-9]*",),
+            ),
         ]
 
     def _export(self, form: str) -> Job:
@@ -159,6 +201,12 @@ class Workshop:
 
 def _copy(run: Path, place: Path, without: str = "") -> None:
     shutil.copytree(run, place, ignore=shutil.ignore_patterns(without) if without else None)
+
+
+def _lose_two_shards(run: Path, place: Path) -> None:
+    _copy(run, place)
+    for shard in ("X1/00000", "real/00001"):
+        shutil.rmtree(place / "shards" / shard)
 
 
 def _epochs_redone(before: Path, after: Path) -> list[str]:
