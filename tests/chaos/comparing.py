@@ -14,6 +14,7 @@ OF_THE_MOMENT = {
     "date",
     "datePublished",
     "environment",
+    "folder",
     "made",
     "process",
     "published_at",
@@ -23,7 +24,7 @@ OF_THE_MOMENT = {
     "waiting_percent",
     "wall_seconds",
 }
-"""Keys and columns that say when and how fast something was done; two calm runs differ in them."""
+"""Keys and columns that say when, where and how fast something was done; two calm runs differ in them."""
 TIME_OF_DAY = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?")
 
 
