@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from codecfake.detector.crops import CROP_SAMPLES, crop_or_tile
 from codecfake.detector.descriptions import describe
+from codecfake.detector.evaluation.run_evaluation import training_log_odds
 from codecfake.detector.feature_writing import write_features
 from codecfake.detector.front_ends import build_front_end, tiny
 from codecfake.detector.loading import CropLoader, UnreadableAudioError, read_crop
@@ -26,6 +27,7 @@ from codecfake.detector.training.processes import Processes
 from codecfake.detector.training.step import TrainingStep
 from codecfake.detector.trials import read_trials
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.labels import Label
 from codecfake.manifests.reasons import Reason
 
 AASIST = {"model": "w2v2-aasist", "front_end_weights": "tiny"}
@@ -155,8 +157,11 @@ def test_what_a_finished_training_leaves(run_dir: Path, tmp_path: Path) -> None:
     assert len(rows) == 3
     description = json.loads((tmp_path / "model.json").read_text())
     trials = read_trials(run_dir, SPLIT)
-    assert description["data"] == [{"name": SPLIT, "digest": trials.digest}]
+    counts = {label.published_name: trials.train.count(label) for label in Label}
+    assert description["data"] == [{"name": SPLIT, "digest": trials.digest, "train": counts}]
     assert description["training"]["bona_fide_weight"] == 10
+    # What the scores of this detector contain, whatever data they are of.
+    assert training_log_odds(description) == pytest.approx(np.log(10 * counts["real"] / counts["fake"]))
     assert "a small random network" in description["warning"]
     assert description["best_epoch"] == result.best_epoch
     assert train(run_dir, SPLIT, tmp_path, SHORT, "cpu", ignore).epochs_trained == 0

@@ -14,7 +14,7 @@ from codecfake.detector.evaluation.results import Evaluation
 from codecfake.detector.evaluation.score_scales import Scale
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.metrics.bootstrap import ROUNDS
-from codecfake.detector.trials import SplitTrials, TrialList
+from codecfake.detector.trials import TrialList
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 
@@ -94,7 +94,7 @@ def evaluate_scores(
         threshold=threshold,
         threshold_origin=origin,
         scale=Scale.LLR,
-        log_prior_odds=training_log_odds(description, trials),
+        log_prior_odds=training_log_odds(description),
         rounds=rounds,
         pooled_unreadable=len(
             {file for part in trials.conditions.values() if not part.processing for file in part.files}
@@ -121,13 +121,14 @@ def _left_out(unscored: Sequence[TrialList]) -> list[str]:
     ]
 
 
-def training_log_odds(description: Mapping[str, Any], trials: SplitTrials) -> float:
+def training_log_odds(description: Mapping[str, Any]) -> float:
     """Log odds of bona fide, by count and loss weight, in the training of a detector; 0 when not known."""
     weight = description.get("training", {}).get("bona_fide_weight")
-    bona_fide, spoof = trials.train.count(Label.BONA_FIDE), trials.train.count(Label.SPOOF)
-    if weight is None or description.get("split") != trials.name or not (bona_fide and spoof):
-        return 0.0
-    return math.log(weight * bona_fide / spoof)
+    counts = [entry["train"] for entry in description.get("data", ()) if "train" in entry]
+    bona_fide, spoof = (
+        sum(one[label.published_name] for one in counts) for label in (Label.BONA_FIDE, Label.SPOOF)
+    )
+    return math.log(weight * bona_fide / spoof) if weight and bona_fide and spoof else 0.0
 
 
 def _scored(

@@ -18,6 +18,7 @@ from codecfake.detector.training.processes import Processes, is_first_process
 from codecfake.detector.training.run import TrainingRun
 from codecfake.detector.trials import SplitTrials
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.labels import Label
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,16 @@ def _configuration(
     description: dict[str, Any], config: TrainConfig, domains: Sequence[SplitTrials]
 ) -> dict[str, Any]:
     """All that the result depends on; `codecfake score` reads the data from it."""
-    data = {"data": [{"name": domain.name, "digest": domain.digest} for domain in domains]}
+    data = {
+        "data": [
+            {
+                "name": domain.name,
+                "digest": domain.digest,
+                "train": {label.published_name: domain.train.count(label) for label in Label},
+            }
+            for domain in domains
+        ]
+    }
     if len(domains) == 1:
         data |= {"split": domains[0].name, "manifest_sha256": domains[0].digest}
     return {**description, "training": asdict(config), **data}
