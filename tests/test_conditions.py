@@ -1,6 +1,7 @@
 """Robustness conditions keep place, length and scale, leave the split as it is, and are read by all that read one."""
 
 import json
+import re
 import shutil
 from collections import Counter
 
@@ -14,6 +15,7 @@ from run_helpers import StopAfter, cut_small_shards
 from typer.testing import CliRunner
 
 from codecfake.detector.evaluation.assembling import assemble
+from codecfake.detector.evaluation.report import publish_evaluation
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.sources import codecfake as codecfake_tree
 from codecfake.detector.sources import open_trials
@@ -320,7 +322,7 @@ def test_mean_and_pool_stay_those_of_the_clean_conditions(run, built):
 
     def evaluation(folder):
         parts = [scored(part, 2.0) for part in open_trials(folder, SPLIT).conditions.values()]
-        return assemble(
+        results = assemble(
             detector="any",
             split=SPLIT,
             dev=None,
@@ -329,6 +331,8 @@ def test_mean_and_pool_stay_those_of_the_clean_conditions(run, built):
             threshold_origin="given",
             rounds=0,
         )
+        publish_evaluation(folder, results, parts)
+        return results
 
     ours, theirs = evaluation(run), evaluation(built)
     assert ours.mean_eer_percent == theirs.mean_eer_percent
@@ -336,3 +340,11 @@ def test_mean_and_pool_stay_those_of_the_clean_conditions(run, built):
     assert ours.breakdown == theirs.breakdown
     under = [result.eer_percent for result in ours.conditions if result.condition.endswith("-gsm")]
     assert ours.averages["mean under gsm"] == pytest.approx(np.mean(under))
+    # The curves of each setting are a figure of their own, and the clean figure stays as it was.
+    for name in ("evaluation.det.svg", "evaluation.scores.svg"):
+        assert (run / name).read_bytes() == (built / name).read_bytes()
+    shown = re.findall(r"\((evaluation\S+)\)", (run / "evaluation.md").read_text())
+    assert shown == [
+        f"evaluation.{kind}{setting}.png" for setting in ("", ".gsm") for kind in ("det", "scores")
+    ]
+    assert all((run / name).is_file() for name in shown)

@@ -80,7 +80,10 @@ def test_training_prior_is_taken_off_the_scores(scored: tuple[Path, Path]) -> No
     plain = evaluate_scored(run_dir, detector_dir, rounds=0)[0]
     assert any("taken as natural log-likelihood ratios" in note for note in plain.notes)
     description = json.loads((detector_dir / "model.json").read_text())
-    description |= {"training": {"bona_fide_weight": 10.0}, "warning": "a random tiny front end was used"}
+    counts = {"real": 9, "fake": 9}
+    data = [{"name": SPLIT, "digest": description["manifest_sha256"], "train": counts}]
+    description |= {"training": {"bona_fide_weight": 10.0}, "data": data}
+    description["warning"] = "a random tiny front end was used"
     (detector_dir / "model.json").write_text(json.dumps(description))
     evaluation = evaluate_scored(run_dir, detector_dir, rounds=0)[0]
     bona_fide = np.log2(1 + np.exp(np.log(10) - np.array([3, 1])))

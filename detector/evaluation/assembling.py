@@ -12,7 +12,6 @@ from codecfake.detector.evaluation.score_scales import Scale, ratios_of
 from codecfake.detector.evaluation.scored_trials import ScoredTrials, pool_trials
 from codecfake.detector.metrics import compute_eer
 from codecfake.detector.metrics.bootstrap import ROUNDS, SEED
-from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.labels import Label
 from codecfake.manifests.splits import condition_order
 
@@ -111,7 +110,7 @@ def assemble(
         CodecfakeError: If no condition has both classes.
     """
     conditions, lacking = _with_both_classes(conditions)
-    clean = [part for part in conditions if PROCESSING not in part.columns] or conditions
+    clean = [part for part in conditions if not part.processing] or conditions
     pooled = replace(pool_trials(clean, POOLED), unreadable=pooled_unreadable)
     known = [*([dev] if dev else []), pooled]
     ratios = ratios_of(np.concatenate([part.scores for part in known]), scale, log_prior_odds)
@@ -157,7 +156,7 @@ def _average_by_setting(
     eers: dict[str, list[float]] = {}
     for part in conditions:
         if not any(part is other for other in clean):
-            eers.setdefault(part.columns[PROCESSING][0], []).append(by_name[part.name].eer_percent)
+            eers.setdefault(part.processing, []).append(by_name[part.name].eer_percent)
     return {f"mean under {setting}": fmean(values) for setting, values in eers.items()}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codecfake.detector.evaluation.scored_trials import ScoredTrials
+from codecfake.detector.evaluation.scored_trials import ScoredTrials, group_by_setting
 from codecfake.detector.figures import COLOURS, publish_figure
 from codecfake.detector.metrics import RankedScores, rank_scores
 from codecfake.manifests.labels import Label
@@ -24,14 +24,20 @@ PANELS_PER_ROW = 4
 
 
 def publish_figures(folder: Path, parts: Sequence[ScoredTrials]) -> None:
-    """Publish ``evaluation.det`` and ``evaluation.scores`` as PNG and SVG.
+    """Publish ``evaluation.det`` and ``evaluation.scores`` as PNG and SVG, and the same for every robustness setting.
 
     Args:
         folder: Folder to publish into.
         parts: The trials of dev and every condition; each has both classes.
     """
-    publish_figure(folder, "evaluation.det", lambda: det_figure(parts))
-    publish_figure(folder, "evaluation.scores", lambda: histogram_figure(parts))
+    for setting, group in group_by_setting(parts).items():
+        publish_figure(folder, figure_name("det", setting), lambda group=group: det_figure(group))
+        publish_figure(folder, figure_name("scores", setting), lambda group=group: histogram_figure(group))
+
+
+def figure_name(kind: str, setting: str) -> str:
+    """Name of a published figure without its ending: ``evaluation.det``, ``evaluation.det.opus16``."""
+    return ".".join(filter(None, ("evaluation", kind, setting)))
 
 
 def det_figure(parts: Sequence[ScoredTrials]) -> "Figure":

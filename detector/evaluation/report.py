@@ -5,9 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from codecfake.detector.evaluation.figures import publish_figures
+from codecfake.detector.evaluation.figures import figure_name, publish_figures
 from codecfake.detector.evaluation.results import ConditionResult, Evaluation
-from codecfake.detector.evaluation.scored_trials import ScoredTrials
+from codecfake.detector.evaluation.scored_trials import ScoredTrials, group_by_setting
 from codecfake.detector.evaluation.table import Column, Table
 from codecfake.detector.metrics import Confusion, Interval
 from codecfake.manifests.atomic import publish_json, publish_text
@@ -73,14 +73,15 @@ def publish_evaluation(folder: Path, evaluation: Evaluation, parts: Sequence[Sco
         parts: The trials of dev and every condition, for the figures; those that were left out are not drawn.
     """
     rates, breakdown = rates_table(evaluation), breakdown_table(evaluation)
+    measured = {result.condition for result in evaluation.results}
+    drawn = [part for part in parts if part.name in measured]
     publish_json(folder / "evaluation.json", evaluation.to_json())
     publish_text(folder / "evaluation.csv", rates.to_csv())
     publish_text(folder / "evaluation.breakdown.csv", breakdown.to_csv())
-    publish_text(folder / "evaluation.md", _markdown(evaluation))
+    publish_text(folder / "evaluation.md", _markdown(evaluation, list(group_by_setting(drawn))))
     tables = [rates, decisions_table(evaluation), *([breakdown] if breakdown.rows else [])]
     publish_text(folder / "evaluation.tex", "\n".join(table.to_latex() for table in tables))
-    measured = {result.condition for result in evaluation.results}
-    publish_figures(folder, [part for part in parts if part.name in measured])
+    publish_figures(folder, drawn)
 
 
 def _rows(evaluation: Evaluation, results: Sequence[ConditionResult]) -> list[dict[str, Any]]:
@@ -102,8 +103,8 @@ def _rows(evaluation: Evaluation, results: Sequence[ConditionResult]) -> list[di
     return rows
 
 
-def _markdown(evaluation: Evaluation) -> str:
-    """The tables for a report, and the sentences without which their numbers mean nothing."""
+def _markdown(evaluation: Evaluation, settings: Sequence[str]) -> str:
+    """The tables for a report, the sentences without which their numbers mean nothing, and the figures."""
     breakdown = breakdown_table(evaluation)
     pooled = evaluation.pooled
     text = [
@@ -121,6 +122,10 @@ def _markdown(evaluation: Evaluation) -> str:
         *(["## Breakdown of the pooled trials", breakdown.to_markdown()] if breakdown.rows else []),
         "## How the numbers were made",
         "\n".join(f"- {for_markdown(note)}" for note in evaluation.notes),
-        "![DET curves](evaluation.det.png)\n\n![Score histograms](evaluation.scores.png)",
+        *(
+            f"![{title}]({figure_name(kind, setting)}.png)"
+            for setting in settings
+            for kind, title in (("det", "DET curves"), ("scores", "Score histograms"))
+        ),
     ]
     return "\n\n".join(block.strip() for block in text) + "\n"

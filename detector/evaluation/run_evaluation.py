@@ -124,7 +124,9 @@ def _left_out(unscored: Sequence[TrialList]) -> list[str]:
 def training_log_odds(description: Mapping[str, Any]) -> float:
     """Log odds of bona fide, by count and loss weight, in the training of a detector; 0 when not known."""
     weight = description.get("training", {}).get("bona_fide_weight")
-    counts = [entry["train"] for entry in description.get("data", ()) if "train" in entry]
+    counts = [entry.get("train", {}) for entry in description.get("data", ())]
+    if not all(counts):
+        return 0.0
     bona_fide, spoof = (
         sum(one[label.published_name] for one in counts) for label in (Label.BONA_FIDE, Label.SPOOF)
     )

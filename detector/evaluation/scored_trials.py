@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.labels import Label
 
 
@@ -26,6 +27,11 @@ class ScoredTrials:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def processing(self) -> str:
+        """Robustness setting of a condition such as C1-opus16, else empty."""
+        return self.columns[PROCESSING][0] if PROCESSING in self.columns and len(self) else ""
 
     def of(self, label: Label) -> np.ndarray:
         """Scores of one class."""
@@ -56,6 +62,14 @@ class ScoredTrials:
         rank = np.empty(len(encoded.dictionary), dtype=np.int64)
         rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
         return rank[encoded.indices.to_numpy()]
+
+
+def group_by_setting(parts: Sequence[ScoredTrials]) -> dict[str, list[ScoredTrials]]:
+    """Conditions by robustness setting, in the order of their first; the clean ones and dev under an empty name."""
+    groups: dict[str, list[ScoredTrials]] = {}
+    for part in parts:
+        groups.setdefault(part.processing, []).append(part)
+    return groups
 
 
 def pool_trials(parts: Sequence[ScoredTrials], name: str) -> ScoredTrials:

@@ -12,7 +12,7 @@ def audit(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="A run folder, a downloaded dataset, or fakes named CODEC+UTTERANCE."
+            metavar="DATA", help="A run folder, a downloaded dataset, or fakes named CODEC+p225_001.wav."
         ),
     ],
     real: Annotated[

@@ -38,11 +38,12 @@ def conditions(
     if listed:
         show_settings(json=json)
         return
-    if run is None or not add:
+    names = _words(add or "")
+    if run is None or not names:
         raise typer.BadParameter("give RUN and --add SETTING,..., or --list", param_hint="RUN --add")
     run = run.absolute()
-    settings = {setting.name: setting for setting in map(parse_setting, _words(add))}
-    chosen = _words(codecs) if codecs else None
+    settings = {setting.name: setting for setting in map(parse_setting, names)}
+    chosen = _words(codecs or "") or None
     with monitored() as monitor:
         results = derive_conditions(run, find_split(run, split), list(settings.values()), chosen, monitor)
     show_conditions(run, results, json=json)

@@ -11,7 +11,9 @@ from codecfake.detector.evaluation.report import (
     rates_table,
 )
 from codecfake.detector.evaluation.results import Evaluation
+from codecfake.detector.evaluation.scored_trials import ScoredTrials, group_by_setting
 from codecfake.detector.training.curves import history_figure
+from codecfake.detector.trials import SplitTrials
 from codecfake.flows.report import score_tables
 from codecfake.flows.report.page_tables import page_table
 from codecfake.flows.report.pages import Site
@@ -21,10 +23,12 @@ from codecfake.flows.report.svg import inline_svg
 COSTS = ("condition", "minDCF", "actDCF", "Cllr", "AUC", "tied %")
 
 
-def write_detectors(site: Site, data: Path, detectors: Sequence[ReportedDetector]) -> None:
+def write_detectors(
+    site: Site, data: Path, trials: SplitTrials, detectors: Sequence[ReportedDetector]
+) -> None:
     """Write ``detectors.html``."""
     evaluations = [detector.evaluation for detector in detectors if detector.evaluation]
-    sections = [_section(detector, number) for number, detector in enumerate(detectors)]
+    sections = [_section(detector, trials, number) for number, detector in enumerate(detectors)]
     site.write_page(
         "detectors",
         "detectors.html",
@@ -34,14 +38,14 @@ def write_detectors(site: Site, data: Path, detectors: Sequence[ReportedDetector
     )
 
 
-def _section(detector: ReportedDetector, number: int) -> dict[str, Any]:
+def _section(detector: ReportedDetector, trials: SplitTrials, number: int) -> dict[str, Any]:
     """What the template shows of a detector."""
     evaluation, parts, comparison = detector.evaluation, detector.parts, detector.comparison
     section: dict[str, Any] = {
         "id": f"detector-{number}",
         "name": detector.name,
         "problem": detector.problem,
-        "about": _about(detector.description),
+        "about": _about(detector.description, trials),
         "warnings": evaluation.warnings if evaluation else _warnings(detector.description),
         "evaluation": evaluation,
         "history": None,
@@ -70,35 +74,51 @@ def _section(detector: ReportedDetector, number: int) -> dict[str, Any]:
                     "by", "value", "bona fide", "spoof", "EER %", "95 % interval"
                 )
             ),
-            "det": inline_svg(lambda: det_figure(parts), f"d{number}", _det_text(evaluation)),
-            "det_table": score_tables.det_table(parts),
-            "scores": inline_svg(lambda: histogram_figure(parts), f"s{number}", _scores_text(evaluation)),
-            "scores_table": score_tables.histogram_table(parts),
+            "charts": [
+                _charts(evaluation, setting, group, f"{number}-{index}")
+                for index, (setting, group) in enumerate(group_by_setting(parts).items())
+            ],
         }
     return section
 
 
-def _det_text(evaluation: Evaluation) -> str:
-    eers = ", ".join(f"{result.condition} {result.eer_percent:.2f} %" for result in evaluation.results)
-    return f"DET curves of {evaluation.detector}. They meet the line of equal errors at: {eers}."
-
-
-def _scores_text(evaluation: Evaluation) -> str:
-    names = ", ".join(result.condition for result in evaluation.results[:-1])
-    return (
-        f"Histograms of the scores of {evaluation.detector}, bona fide against spoof, for {names}. "
+def _charts(
+    evaluation: Evaluation, setting: str, parts: Sequence[ScoredTrials], suffix: str
+) -> dict[str, Any]:
+    """Curves and histograms of the clean conditions, or of those under one robustness setting."""
+    drawn = dict.fromkeys(part.name for part in parts)
+    eers = ", ".join(
+        f"{result.condition} {result.eer_percent:.2f} %"
+        for result in evaluation.results
+        if result.condition in drawn
+    )
+    det_text = f"DET curves of {evaluation.detector}. They meet the line of equal errors at: {eers}."
+    scores_text = (
+        f"Histograms of the scores of {evaluation.detector}, bona fide against spoof, for {', '.join(drawn)}. "
         "The table below has their percentiles."
     )
+    return {
+        "setting": setting,
+        "det": inline_svg(lambda: det_figure(parts), f"d{suffix}", det_text),
+        "det_table": score_tables.det_table(parts),
+        "scores": inline_svg(lambda: histogram_figure(parts), f"s{suffix}", scores_text),
+        "scores_table": score_tables.histogram_table(parts),
+    }
 
 
 def _warnings(description: dict[str, Any]) -> list[str]:
     return [description["warning"]] if "warning" in description else []
 
 
-def _about(description: dict[str, Any]) -> list[tuple[str, str]]:
+def _about(description: dict[str, Any], trials: SplitTrials) -> list[tuple[str, str]]:
     """How a detector was made, as far as its description tells."""
     training = description.get("training", {})
-    trained_on = [part["name"] for part in description.get("data", [])] or [description.get("split", "")]
+    trained_on = [
+        f"{part['name']} of other data"
+        if part["name"] == trials.name and part["digest"] != trials.digest
+        else part["name"]
+        for part in description.get("data", [])
+    ] or [description.get("split", "")]
     facts = {
         "model": description.get("model"),
         "front end": description.get("front_end", {}).get("name"),

@@ -7,6 +7,7 @@ from codecfake.detector.model import read_description
 from codecfake.detector.score_files import read_scores
 from codecfake.detector.scored_data import default_scores_dir, find_trials
 from codecfake.detector.trials import SplitTrials
+from codecfake.flows.report.reported_detectors import detector_names
 from codecfake.manifests.errors import CodecfakeError
 
 
@@ -26,7 +27,7 @@ def scores_by_detector(
         wrong with one that is left out.
     """
     found: dict[str, dict[str, float]] = {}
-    for folder in folders:
+    for folder, name in detector_names(folders).items():
         try:
             scored = find_trials(data, folder, read_description(folder), split)
             if scored.digest != trials.digest:
@@ -38,6 +39,5 @@ def scores_by_detector(
         except (CodecfakeError, OSError, ValueError, KeyError):
             continue
         if scores:
-            name = folder.name if folder.name not in found else f"{folder.name} #{len(found) + 1}"
             found[name] = scores
     return found

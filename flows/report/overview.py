@@ -78,7 +78,7 @@ def write_overview(
         speed=speed_table(facts) if facts.records and not facts.imported else None,
         published=_published(facts),
         corpora=corpora_table(facts, counts),
-        codecs=codecs_table(facts, counts),
+        codecs=codecs_table(facts, counts, trials.conditions),
         licence=licence,
         knows_weights=bool(facts.weights) and not facts.imported,
         command=facts.command,

@@ -90,7 +90,7 @@ def make_report(request: ReportRequest, out: Path, monitor: "Monitor") -> Path:
         write_overview(site, data, trials, facts, licence=licence, sources=sources)
         folders = find_detectors(data, request.detectors)
         detectors = read_detectors(data, folders, request.split, request.rounds, monitor)
-        write_detectors(site, data, detectors)
+        write_detectors(site, data, trials, detectors)
         write_audit(site, data, needs_sources=not _holds_bona_fide(trials))
         if "listen" in pages:
             build_listening_page(

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,15 @@ def find_detectors(data: Path, given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys([*begun, *(path.absolute() for path in given)]))
 
 
+def detector_names(folders: Sequence[Path]) -> dict[Path, str]:
+    """A name for each folder of a detector; by default a detector is called as its model, so many are called alike."""
+    names: dict[Path, str] = {}
+    for folder in folders:
+        others = sum(other.name == folder.name for other in names)
+        names[folder] = f"{folder.name} #{others + 1}" if others else folder.name
+    return names
+
+
 def read_detectors(
     data: Path, folders: Sequence[Path], split: str | None, rounds: int, monitor: "Monitor"
 ) -> list[ReportedDetector]:
@@ -52,21 +61,22 @@ def read_detectors(
         return []
     monitor.begin("Evaluating", len(folders), "detectors")
     found = []
-    for folder in folders:
+    for folder, name in detector_names(folders).items():
         monitor.raise_if_stopped()
-        found.append(_read_detector(data, folder, split, rounds))
+        found.append(_read_detector(data, folder, name, split, rounds))
         monitor.advance(1)
     monitor.end()
     return sorted(found, key=lambda detector: detector.evaluation is None)
 
 
-def _read_detector(data: Path, folder: Path, split: str | None, rounds: int) -> ReportedDetector:
+def _read_detector(data: Path, folder: Path, name: str, split: str | None, rounds: int) -> ReportedDetector:
     description, evaluation, parts, comparison, problem = {}, None, [], None, ""
     history: list[EpochRecord] = []
     try:
         history = _read_history(folder)
         description = read_description(folder)
         evaluation, scored, _ = evaluate_scores(data, folder, split=split, rounds=rounds)
+        evaluation = replace(evaluation, detector=name)
         measured = {result.condition for result in evaluation.results}
         parts = [part for part in scored if part.name in measured]
     except CodecfakeError as error:
@@ -78,7 +88,7 @@ def _read_detector(data: Path, folder: Path, split: str | None, rounds: int) -> 
             comparison = compare_with_paper(evaluation, None, description)
         except CodecfakeError:
             comparison = None  # it is in no row of the paper
-    return ReportedDetector(folder.name, description, history, evaluation, parts, comparison, problem)
+    return ReportedDetector(name, description, history, evaluation, parts, comparison, problem)
 
 
 def _read_history(folder: Path) -> list[EpochRecord]:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,8 @@ def corpora_table(facts: RunFacts, counts: DataCounts) -> PageTable:
     return PageTable("Recordings", ["corpus", "licence as published"], rows)
 
 
-def codecs_table(facts: RunFacts, counts: DataCounts) -> PageTable:
-    """What each codec is, and its licences."""
+def codecs_table(facts: RunFacts, counts: DataCounts, conditions: Collection[str]) -> PageTable:
+    """What each codec is, which of the conditions it makes, and its licences."""
     rows = []
     for codec in counts.codecs:
         if codec == REAL:
@@ -151,7 +152,8 @@ def codecs_table(facts: RunFacts, counts: DataCounts) -> PageTable:
         weights = licences.weights if facts.weights else UNKNOWN
         card = _card(codec) if facts.fingerprint else (UNKNOWN, EMPTY)  # others may have used another model
         sha256 = facts.fingerprint.get(weights_key(codec), "")[:12]
-        rows.append([codec, codec_role(codec).condition, *card, licences.code, weights, sha256 or EMPTY])
+        condition = next((name for name in (codec_role(codec).condition, codec) if name in conditions), EMPTY)
+        rows.append([codec, condition, *card, licences.code, weights, sha256 or EMPTY])
     columns = ["codec", "condition", "model", "kbit/s", "licence of the code", "of the weights", "sha256"]
     return PageTable("Codecs", columns, rows).informative()
 

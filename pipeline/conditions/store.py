@@ -43,12 +43,13 @@ def start_store(store: Path, split: Path, setting: Setting) -> None:
         "description": setting.describe,
         "versions": dict(setting.versions),
         "manifest_sha256": file_sha256(split / MANIFEST),
+        "shards": "one row of shards for each codec and set of conditions",
     }
     before = read_record(store)
     if before and any(before.get(name) != value for name, value in now.items()):
         raise CodecfakeError(
             f"{store} was made in another way: {before.get('description')}, {before.get('versions')}",
-            cause="PyAV or libsndfile was updated since, and its files would differ",
+            cause="PyAV, libsndfile or codecfake was updated since, and its files or shards would differ",
             next_step=f"remove {store} to make all of it anew, or go back to those versions",
         )
     if not before:
@@ -109,7 +110,7 @@ def derived_table(store: Path, setting: str, clean: "pa.Table") -> "pa.Table":
         clean: The split's manifest.
 
     Returns:
-        A dataset table in the order of ``clean``; conditions of which a fake was not tried yet are left out.
+        A dataset table in the order of ``clean``; conditions of which a file was not tried yet are left out.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -119,7 +120,6 @@ def derived_table(store: Path, setting: str, clean: "pa.Table") -> "pa.Table":
     clean = clean.filter(pc.equal(clean["split"], SPLITS[2]))
     files = pa.array([derived_file(file, setting) for file in clean["file"].to_pylist()], pa.string())
     is_waiting = pc.invert(pc.is_in(files, value_set=tried["file"].combine_chunks()))
-    is_waiting = pc.and_(is_waiting, pc.equal(clean["label"], Label.SPOOF.published_name))
     unfinished = set(pc.unique(pc.list_flatten(clean["conditions"].filter(is_waiting))).to_pylist())
     found = pc.index_in(files, value_set=items["file"].combine_chunks())
     table, made = clean.filter(found.is_valid()), items.take(found.drop_null())
