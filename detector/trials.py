@@ -111,6 +111,8 @@ class Rejected:
     """The list."""
     text: str
     why: str
+    is_contradiction: bool = False
+    """Whether it gives a file of the same list another label."""
 
 
 @dataclass(frozen=True)

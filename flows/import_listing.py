@@ -6,13 +6,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codecfake.detector.sources import codecfake, codecfake15, find_source
+from codecfake.detector.sources.source import Source
 from codecfake.detector.trials import DEV, TRAIN, TrialList
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import SPLITS, codec_role
-from codecfake.pipeline.imports.listing import CODEC_NAME, COLUMNS, Listing, Problem, ProblemKind
+from codecfake.pipeline.imports.listing import (
+    CODEC_NAME,
+    COLUMNS,
+    DerivedFiles,
+    Listing,
+    Problem,
+    ProblemKind,
+)
+from codecfake.pipeline.imports.origin import Origin, find_origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,30 +52,62 @@ def list_dataset(data: Path) -> Listing:
         )
     trials = source.read(data)
     parts = [part for part in (trials.train, trials.dev, *trials.conditions.values()) if len(part)]
-    if not parts:
-        raise CodecfakeError(f"the lists of {data} are empty", cause="the download was cut short")
+    if all(part.processing for part in parts):
+        raise CodecfakeError(
+            f"the lists of {data} are empty, or those of robustness conditions alone",
+            cause="the download was cut short",
+        )
+    origin, notes = find_origin(data, [one.name for one in IMPORTED]), list(trials.notes)
+    if origin is None:
+        origin = Origin(source.name, source.licence, "")
+        notes += _doubts(source, parts)
     lines = _Lines(parts)
-    problems = [Problem(one.where, one.text, ProblemKind.BAD_LINE, one.why) for one in trials.rejected]
+    kinds = {False: ProblemKind.BAD_LINE, True: ProblemKind.CONTRADICTION}
+    problems = [Problem(one.where, one.text, kinds[one.is_contradiction], one.why) for one in trials.rejected]
     problems += lines.disagreements()
-    files = lines.files()
-    kept, unfit = _fit(files)
+    files, setting = lines.files(), lines.settings()
+    kept, unfit = _fit(files, setting)
     problems += unfit
     order = kept[_order(files.take(kept))]
+    derived = {
+        name: DerivedFiles(files.take(order[setting[order] == name]), lines.conditions_under(name))
+        for name in lines.settings_of_parts
+        if name
+    }
+    order = order[setting[order] == ""]
     condition_sets, condition_set = lines.conditions()
     return Listing(
-        dataset=source.name,
+        dataset=origin.dataset,
         root=parts[0].root,
-        licence=source.licence,
+        licence=origin.licence,
+        weights=origin.weights,
         digest=trials.digest,
         list_digests={_name_in(data, path): file_sha256(path) for path in source.lists(data)},
         files=files.take(order),
         split=lines.split[order],
         condition_set=condition_set[order],
         condition_sets=condition_sets,
+        derived=derived,
         copies=lines.copies(),
         problems=problems,
-        notes=trials.notes,
+        notes=notes,
     )
+
+
+def _doubts(source: Source, parts: list[TrialList]) -> list[str]:
+    """A sentence where the lists are not those of the published dataset, so that its licence may be another."""
+    counts = [(part.name, len(part), source.published_counts.get(part.name)) for part in parts]
+    odd = [
+        f"{name} has {count:,} files, as published {published:,}"
+        for name, count, published in counts
+        if published not in (None, count)
+    ]
+    if not odd:
+        return []
+    return [
+        f"The lists are not those of {source.name} as it was published ({odd[0]}); its licence, {source.licence}, is "
+        "assumed"
+    ]
 
 
 class _Lines:
@@ -81,6 +122,7 @@ class _Lines:
         self.names = encoded.dictionary
         self.file_of = encoded.indices.to_numpy()
         self.first = np.unique(self.file_of, return_index=True)[1]
+        self.settings_of_parts = list(dict.fromkeys(part.processing for part in parts))
         self.part_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         self.labels = np.concatenate([part.labels for part in parts])
         codes = [SPLITS.index(part.name) if part.name in (TRAIN, DEV) else EVAL for part in parts]
@@ -103,11 +145,22 @@ class _Lines:
             columns[name] = pa.array(cells.tolist(), pa.string())
         return pa.table(columns).combine_chunks()
 
+    def settings(self) -> np.ndarray:
+        """Setting of the robustness condition that each file is of, shape (M,), str objects; empty for clean files."""
+        per_part = np.array([part.processing for part in self.parts], dtype=object)
+        return per_part[self.part_of[self.first]]
+
+    def conditions_under(self, setting: str) -> tuple[str, ...]:
+        """The clean conditions that have lists under a setting."""
+        names = [part.name for part in self.parts if part.processing == setting]
+        return tuple(_condition(name.removesuffix(f"-{setting}")) for name in names)
+
     def conditions(self) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
         """The sets of conditions that files have, and the index of its set per file, shape (M,)."""
         names = [part.name for part in self.parts]
         is_in = np.zeros((len(self.names), len(names)), dtype=bool)
-        rows = (self.split_of_line == EVAL) & (self.split[self.file_of] == EVAL)
+        is_clean = np.array([not part.processing for part in self.parts], dtype=bool)
+        rows = (self.split_of_line == EVAL) & (self.split[self.file_of] == EVAL) & is_clean[self.part_of]
         is_in[self.file_of[rows], self.part_of[rows]] = True
         sets, index = np.unique(is_in, axis=0, return_inverse=True)
         shown = np.array([_condition(name) for name in names], dtype=object)
@@ -140,12 +193,14 @@ class _Lines:
         )
 
 
-def _fit(files: "pa.Table") -> tuple[np.ndarray, list[Problem]]:
+def _fit(files: "pa.Table", setting: np.ndarray) -> tuple[np.ndarray, list[Problem]]:
     """The rows that a run can hold, and why it cannot hold the others."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     is_named = np.asarray(pc.match_substring_regex(files["codec"], CODEC_NAME))
-    keys = pc.binary_join_element_wise(files["codec"], files["utterance_id"], "/").combine_chunks()
+    under = pa.array(setting.tolist(), pa.string())
+    keys = pc.binary_join_element_wise(files["codec"], files["utterance_id"], under, "/").combine_chunks()
     encoded = keys.dictionary_encode().indices.to_numpy()
     is_first = np.zeros(len(files), dtype=bool)
     is_first[np.unique(encoded, return_index=True)[1]] = True

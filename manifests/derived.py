@@ -37,7 +37,12 @@ def derived_name(condition: str, setting: str) -> str:
 
 def derived_file(file: str, setting: str) -> str:
     """File name under a setting: ``F01_p225_001-opus16.wav``; without further dots, which would look like endings."""
-    return f"{Path(file).stem}-{setting.replace('.', 'p')}.wav"
+    return f"{Path(file).stem}{derived_suffix(setting)}.wav"
+
+
+def derived_suffix(setting: str) -> str:
+    """How file names under a setting end, before the dot."""
+    return f"-{setting.replace('.', 'p')}"
 
 
 def derived_order(condition: str, setting: str) -> tuple[int, int, str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -12,6 +13,7 @@ from codecfake.manifests.atomic import published
 from codecfake.manifests.dataset import condition_rows
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ def read_label_file(path: Path) -> LabelFile:
 
     Returns:
         Its labels in their order, and its bad lines.
+
+    Raises:
+        OSError: If it is absent, cannot be read, or is a folder, a pipe or a device.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -115,7 +120,7 @@ def read_label_file(path: Path) -> LabelFile:
             reason, excerpt = _explain(lines[index])
             bad.append(BadLine(first + int(index), reason, excerpt[:200]))
 
-    with path.open("rb") as handle:
+    with BufferedReader(open_plain(path)) as handle:
         batch: list[bytes | None] = []
         number = 0
         for number, line in _numbered_lines(handle):

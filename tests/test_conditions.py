@@ -291,6 +291,14 @@ def test_exports_hold_the_conditions_apart(run, tmp_path):
     assert card.count("data/test-real-gsm-?????-of-*") == 2  # of C4-gsm and of C-X1-gsm
     table = pq.read_table(tmp_path / "hf" / "data" / "test-C4-gsm-00000-of-00001.parquet")
     assert set(table["processing"].to_pylist()) == {"gsm"}
+    lines = (tmp_path / "hf" / "audiofolder" / "test" / "metadata.jsonl").read_text().splitlines()
+    tested = sum(
+        pq.read_metadata(path).num_rows
+        for name in ("test-real", "test-C4", "test-C-X1")
+        for path in (tmp_path / "hf" / "data").glob(f"{name}-00000-of-*")
+    )
+    audio = list((tmp_path / "hf" / "audiofolder" / "test").rglob("*.wav"))
+    assert len(lines) == len(audio) == tested
 
     export(run, tmp_path / "protocols", "asvspoof")
     lines = (tmp_path / "protocols/Codecfake_cm_protocols/Codecfake.cm.eval.trl.txt").read_text().splitlines()

@@ -32,7 +32,7 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.build import build
 from codecfake.pipeline.config import make_config, saved_config
 from codecfake.pipeline.exports.export import export_run
-from codecfake.pipeline.imports import importing
+from codecfake.pipeline.imports import importing, shards
 from codecfake.pipeline.imports.importing import ImportReport, import_dataset
 from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.run_splits import split_run
@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_listed_with_its_reason_and_stops_nothing(tmp_path:
 
 
 def test_a_stopped_import_goes_on_and_does_nothing_twice(tmp_path: Path, monkeypatch, imported) -> None:
-    monkeypatch.setattr(importing, "FILES_PER_SHARD", 2)
+    monkeypatch.setattr(shards, "FILES_PER_SHARD", 2)
     data, run = imported[0], tmp_path / "run"
     with pytest.raises(Stopped):
         import_here(data, run, StopAfter(5))

@@ -17,6 +17,8 @@ NAME = "asvspoof2021"
 TRACKS = {"LA": "21LA", "DF": "21DF"}
 PHASE = "eval"
 FILE = "trial_metadata.txt"
+LOOKED_AT_BYTES = 4096
+"""Of a key file, to tell its track; its first line may be a header."""
 PATTERNS = [
     f"{folder}{FILE}"
     for folder in ("", "*/", "CM/", "*/CM/", "keys/CM/", "keys/*/CM/", "*/keys/CM/", "*/keys/*/CM/")
@@ -53,10 +55,12 @@ def _keys(data: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in find_files(data, PATTERNS):
         with path.open("rb") as handle:
-            words = handle.readline(1024).decode(errors="replace").split()
-        # The ASV task has key files of that name too, with `target` and `nontarget` as labels.
-        if len(words) >= 8 and words[5] in ("bonafide", "spoof") and words[1][:5] in ("LA_E_", "DF_E_"):
-            found.setdefault(words[1][:2], path)
+            start = handle.read(LOOKED_AT_BYTES).decode(errors="replace").splitlines()
+        for words in map(str.split, start):
+            # The ASV task has key files of that name too, with `target` and `nontarget` as labels.
+            if len(words) >= 8 and words[5] in ("bonafide", "spoof") and words[1][:5] in ("LA_E_", "DF_E_"):
+                found.setdefault(words[1][:2], path)
+                break
     return found
 
 

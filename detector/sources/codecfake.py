@@ -2,7 +2,8 @@
 
 ``label/{train,dev,C1..C7,A1..A3}.txt`` have the columns file, real|fake, method. Audio lies in ``train/``,
 ``dev/`` and ``test/C1/`` ..., or without ``test/``; each condition's folder has its own copy of the bona fide
-files. Where it really lies does not matter: it is found by name.
+files. Where it really lies does not matter: it is found by name. Trees of ours may hold robustness conditions:
+``C1-opus16.txt`` lists the files of C1 once more, as ``F01_p225_001-opus16.wav``.
 """
 
 import re
@@ -15,7 +16,9 @@ from codecfake.detector.sources.audio_index import AudioIndex, stems_of
 from codecfake.detector.sources.protocols import build_list
 from codecfake.detector.sources.source import Source
 from codecfake.detector.trials import DEV, TRAIN, Rejected, SplitTrials, digest_lists, empty_trials
+from codecfake.manifests.derived import PROCESSING, derived_order, derived_suffix
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.label_files import LABEL_WORDS, read_label_file
 from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.schema import REAL
@@ -28,9 +31,13 @@ if TYPE_CHECKING:
 
 NAME = "codecfake"
 LABEL_FOLDERS = ("label", "labels")
-LIST_NAME = re.compile(r"train|dev|[CAL]\d+(-\d+)?|C\d*-.+")
-PREFIX = r"^(?:[FLA]\d+|C\d+-\d+)_"
-"""RE2 pattern of what a fake's name puts before the name of its source."""
+LIST_NAME = re.compile(r"train|dev|[CAL]\d+(-.+)?|C-.+")
+PREFIX = r"^(?:[FLA]\d+|C\d+-\d+)_|^genuine\+"
+"""RE2 pattern of what a file's name puts before the name of its source; ``genuine+`` is CodecFake-15's."""
+SETTING = re.compile(r"[a-z0-9][a-z0-9.-]*")
+"""Of a robustness condition; it becomes the name of a folder."""
+LOOKED_AT_BYTES = 4096
+LOOKED_AT_LINES = 20
 SPEAKERS = {"vctk": r"^(?P<speaker>[ps]\d+)_\d+$", "aishell3": r"^(?P<speaker>SSB\d{4})\d{4}$"}
 LANGUAGES = {"vctk": "en", "aishell3": "zh"}
 UNDISTRIBUTED = {
@@ -57,15 +64,18 @@ def read(data: Path) -> SplitTrials:
     if not files:
         raise CodecfakeError(f"{data} has no label files of Codecfake", next_step=f"codecfake verify {data}")
     index = AudioIndex.scan(data.parent if data.name in LABEL_FOLDERS else data)
-    lists = {
-        name: _read_list(name, files[name], index, notes, rejected) for name in sorted(files, key=_order)
-    }
+    read = (_read_list(name, files[name], index, notes, rejected) for name in sorted(files, key=_order))
+    lists = {trials.name: trials for trials in read if len(trials)}
     return SplitTrials(
         NAME,
         digest_lists(list(lists.values())),
         lists.get(TRAIN) or empty_trials(TRAIN, index.root),
         lists.get(DEV) or empty_trials(DEV, index.root),
-        {name: trials for name, trials in lists.items() if name not in (TRAIN, DEV)},
+        {
+            trials.name: trials
+            for trials in sorted(lists.values(), key=_order_of_condition)
+            if trials.name not in (TRAIN, DEV)
+        },
         notes,
         rejected,
     )
@@ -78,23 +88,46 @@ def _order(name: str) -> tuple:
     return (2 if name.startswith("A") else 1, condition_order(name))
 
 
+def _order_of_condition(trials: "TrialList") -> tuple:
+    """Clean conditions first, as in a run; then one setting after the other."""
+    setting = trials.processing
+    return (setting, derived_order(trials.name, setting)) if setting else ("", _order(trials.name))
+
+
 def _label_files(data: Path) -> Iterator[Path]:
-    """Label files in ``label/``, beside the data or one folder deeper, or in the folder itself."""
+    """Label files in ``label/``, beside the data or one folder deeper, or in the folder itself.
+
+    Where one file of a folder holds labels, the others are meant to: what is wrong with them is to be told.
+    """
     candidates = chain([data / name for name in LABEL_FOLDERS], [data], sorted(data.glob("*/label")))
     for folder in candidates:
-        for path in sorted(folder.glob("*.txt")):
-            if LIST_NAME.fullmatch(path.stem) and path.stem != "C0" and _is_label_file(path):
-                yield path
+        named = [
+            path
+            for path in sorted(folder.glob("*.txt"))
+            if LIST_NAME.fullmatch(path.stem) and path.stem != "C0"
+        ]
+        if any(_holds_labels(path) for path in named):
+            yield from named
 
 
-def _is_label_file(path: Path) -> bool:
+def _holds_labels(path: Path) -> bool:
+    """Whether at least half of the first lines are labels; a header and a bad line among them do no harm."""
     try:
         with open_plain(path) as file:
-            start = file.read(1024)
+            start = file.read(LOOKED_AT_BYTES).decode(errors="replace").removeprefix("\ufeff")
     except OSError:
         return False
-    words = start.partition(b"\n")[0].decode(errors="replace").removeprefix("\ufeff").split()
-    return len(words) == 3 and words[1] in LABEL_WORDS
+    lines = [words for line in start.splitlines() if (words := line.split())][:LOOKED_AT_LINES]
+    labels = sum(len(words) == 3 and words[1] in LABEL_WORDS for words in lines)
+    return 0 < len(lines) <= 2 * labels
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        open_plain(path).close()
+    except OSError:
+        return False
+    return True
 
 
 def _list_name(path: Path) -> str:
@@ -105,8 +138,15 @@ def _list_name(path: Path) -> str:
 def _read_list(
     name: str, path: Path, index: AudioIndex, notes: list[str], rejected: list[Rejected]
 ) -> "TrialList":
-    """Read one label file and find its audio."""
-    labels = read_label_file(path)
+    """Read one label file and find its audio; an empty list where it holds no label."""
+    try:
+        labels = read_label_file(path)
+    except OSError as error:
+        refuse_exhaustion(error)
+        why = f"it cannot be read: {error.strerror}"
+        rejected.append(Rejected(path.name, "", why))
+        notes.append(f"{name} is left out, {path.name}: {why}")
+        return empty_trials(name, index.root)
     rejected += [
         Rejected(path.name, line.text, f"line {line.number}: {line.reason}") for line in labels.bad_lines
     ]
@@ -116,7 +156,10 @@ def _read_list(
             f"{path.name}: {labels.bad_line_count:,} lines are no labels, such as line {worst.number}: {worst.reason}"
         )
     entries = labels.entries.combine_chunks()
-    folders = [name, *([name.replace("A", "L")] if name.startswith("A") else [])]
+    if not len(entries):
+        notes.append(f"{name} is left out: {path.name} holds no label")
+        return empty_trials(name, index.root)
+    folders = [name, *([name.replace("A", "L", 1)] if name.startswith("A") else [])]
     return build_list(
         name,
         index,
@@ -125,11 +168,29 @@ def _read_list(
         folders=folders,
         notes=notes,
         why_missing=UNDISTRIBUTED.get(name, ""),
-        about=_about(entries),
+        about=_about(entries, _setting(name, entries)),
+        rejected=rejected,
     )
 
 
-def _about(entries: "pa.Table") -> "dict[str, pa.Array]":
+def _setting(name: str, entries: "pa.Table") -> str:
+    """The setting of a robustness condition, ``opus16`` of C1-opus16: most files end with it. Else empty.
+
+    C7-1 and C-SpeechTokenizer are conditions of codecs, and nothing that their files end with.
+    """
+    import pyarrow.compute as pc
+
+    stems = stems_of(entries["file"])
+    for place in (position for position, letter in enumerate(name) if letter == "-"):
+        setting = name[place + 1 :]
+        if LIST_NAME.fullmatch(name[:place]) and SETTING.fullmatch(setting):
+            named = pc.sum(pc.ends_with(stems, derived_suffix(setting))).as_py() or 0
+            if 2 * named > len(entries):
+                return setting
+    return ""
+
+
+def _about(entries: "pa.Table", setting: str) -> "dict[str, pa.Array]":
     """What names and methods tell of each trial."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -138,8 +199,11 @@ def _about(entries: "pa.Table") -> "dict[str, pa.Array]":
     method = columns["method"]
     # Our own trees name codecs of other packages in full, and put that name before the file.
     named = [word for word in pc.unique(method).to_pylist() if not re.fullmatch(r"\d+|[LA]\d+", word)]
-    prefix = "|".join([PREFIX, *(rf"^{re.escape(word)}_" for word in named)])
-    source = pc.replace_substring_regex(stems_of(columns["file"]), prefix, "")
+    prefix = "|".join([PREFIX, *(rf"^{re.escape(word)}[_+]" for word in named)])
+    stems = stems_of(columns["file"])
+    if setting:
+        stems = pc.replace_substring_regex(stems, f"{re.escape(derived_suffix(setting))}$", "")
+    source = pc.replace_substring_regex(stems, prefix, "")
     codec = pc.replace_substring_regex(method, r"^(\d)$", r"F0\1")
     codec = pc.replace_substring_regex(
         pc.replace_substring_regex(codec, r"^(\d+)$", r"F\1"), r"^L(\d)", r"A\1"
@@ -157,6 +221,7 @@ def _about(entries: "pa.Table") -> "dict[str, pa.Array]":
         "corpus": corpus,
         "language": language,
         "speaker": speaker,
+        **({PROCESSING: pa.repeat(setting, len(entries))} if setting else {}),
     }
 
 
@@ -179,6 +244,6 @@ SOURCE = Source(
         "In A1..A3 the third column says L1..L3 for bona fide files too; the second column counts.",
     ),
     licence="CC BY-NC-ND 4.0",
-    lists=lambda data: list(_label_files(data)),
+    lists=lambda data: list(filter(_is_readable, _label_files(data))),
     undistributed=UNDISTRIBUTED,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codecfake.detector.sources.audio_index import AudioIndex
-from codecfake.detector.trials import TrialList, as_objects
+from codecfake.detector.trials import Rejected, TrialList, as_objects
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.plain_files import read_plain
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAXIMUM_BYTES = 1 << 30
 """Of a protocol; the largest of the field has some 60 MB."""
+KEPT_REJECTED = 1_000
+"""Contradictory lines of a list that are told one by one."""
 FILE_NAME = r"^[^\pC]+$"
 """RE2 pattern of a name that can stand in a score file: no tab, no line end, nothing that cannot be seen."""
 
@@ -68,7 +70,7 @@ def read_header_csv(path: Path, columns: Sequence[str], notes: list[str]) -> "pa
 
     rows = csv.reader(StringIO(_read_text(path), newline=""))
     try:
-        header = next(rows, list(columns))
+        header = next(filter(None, rows), list(columns))
         if absent := [name for name in columns if name not in header]:
             raise CodecfakeError(
                 f"{path} has no column {absent[0]!r}", cause="it is not the file of that name"
@@ -102,6 +104,7 @@ def build_list(
     elsewhere: bool = True,
     why_missing: str = "",
     about: Mapping[str, "pa.Array | pa.ChunkedArray"] | None = None,
+    rejected: list[Rejected] | None = None,
 ) -> TrialList:
     """Make a trial list out of a protocol's columns, and find its audio.
 
@@ -118,6 +121,7 @@ def build_list(
         elsewhere: Whether to look in other folders too.
         why_missing: What is known about files that are missing.
         about: Further columns, beside ``files``.
+        rejected: Receives the lines that give a file another label than an earlier one.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -126,12 +130,22 @@ def build_list(
     is_name = np.asarray(pc.match_substring_regex(_combined(files), FILE_NAME))
     known = is_label & is_name
     encoded = _combined(files).dictionary_encode()
+    file_of = encoded.indices.to_numpy()
+    _, first_of, name_of = np.unique(np.where(known, file_of, -1), return_index=True, return_inverse=True)
     first = np.zeros(len(encoded), dtype=bool)
-    first[np.unique(encoded.indices.to_numpy(), return_index=True)[1]] = True
+    first[first_of] = True
     if unknown := int(np.count_nonzero(~known)):
         notes.append(f"{name}: {unknown:,} lines have no known label or file name and were left out")
     if repeated := int(np.count_nonzero(known & ~first)):
         notes.append(f"{name}: {repeated:,} lines name a file once more and were left out")
+    other = np.flatnonzero(known & (labels != labels[first_of][name_of]))
+    if len(other):
+        notes.append(f"{name}: {len(other):,} of these lines give a file another label; the first counts")
+    if rejected is not None:
+        for line in other[:KEPT_REJECTED].tolist():
+            here, before = (Label(labels[at]).published_name for at in (line, first_of[name_of[line]]))
+            why = f"{here} here and {before} before; it stays {before}"
+            rejected.append(Rejected(name, _combined(files)[line].as_py(), why, is_contradiction=True))
     rows = np.flatnonzero(known & first)
     chosen = pa.array(rows)
     kept = _combined(files).take(chosen)

@@ -17,6 +17,7 @@ from codecfake.flows.report.run_facts import (
     speed_table,
 )
 from codecfake.manifests.schema import REAL
+from codecfake.pipeline.exports.licences import AS_PUBLISHED
 from codecfake.pipeline.provenance import codecfake_version, now
 
 MINI = (
@@ -80,7 +81,7 @@ def write_overview(
         corpora=corpora_table(facts, counts),
         codecs=codecs_table(facts, counts, trials.conditions),
         licence=licence,
-        knows_weights=bool(facts.weights) and not facts.imported,
+        knows_weights=facts.weights not in ("", AS_PUBLISHED),
         command=facts.command,
         started=facts.stamp.get("process", {}).get("started", ""),
         machine=_machine(facts),

@@ -72,7 +72,9 @@ class RunFacts:
 def read_run_facts(data: Path, split: str) -> RunFacts:
     """Read what there is; a run that was not built here, or not wholly, has less of it."""
     imported, is_known = read_import(data), is_run(data)
-    weights = AS_PUBLISHED if imported else saved_config(data).weights if is_known else ""
+    weights = saved_config(data).weights if is_known and not imported else ""
+    if imported:
+        weights = imported.weights or AS_PUBLISHED
     folder = data / SPLITS_FOLDER / split
     return RunFacts(
         stamp=_read_json(data / STAMP),

@@ -1,20 +1,31 @@
 """The dataset card: a Hub README whose YAML metadata and tables come from the run."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from codecfake.codec_adapters import CodecError, find_codec
 from codecfake.manifests.atomic import publish_text
+from codecfake.manifests.dataset import condition_rows
 from codecfake.manifests.derived import PROCESSING
 from codecfake.manifests.measurements import markdown_table
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.showing import for_markdown
 from codecfake.manifests.splits import SPLITS, codec_role
-from codecfake.pipeline.exports.card_texts import LIMITS, LOADING, MINI_WARNING
+from codecfake.pipeline.exports.card_texts import (
+    AS_LISTED,
+    LIMITS,
+    LOADING,
+    MINI_WARNING,
+    ONLY_WAV,
+    SEVERAL_ENDINGS,
+    WITHOUT_CONFIGURATION,
+)
 from codecfake.pipeline.exports.contents import Contents
 from codecfake.pipeline.exports.identity import identify
 from codecfake.pipeline.exports.licences import LICENCE_PAGES
 from codecfake.pipeline.exports.listing import count_by
+from codecfake.pipeline.exports.naming import ending_of
 
 CARD = "README.md"
 LICENCES = "LICENSE.md"
@@ -40,7 +51,9 @@ def write_card(contents: Contents, out: Path, format_name: str, configs: list[di
         configs: Hub configurations, for the formats that have them.
     """
     publish_text(out / LICENCES, _licences(contents))
-    publish_text(out / CARD, f"---\n{_metadata(contents, configs)}\n---\n\n{_body(contents, format_name)}")
+    publish_text(
+        out / CARD, f"---\n{_metadata(contents, configs)}\n---\n\n{_body(contents, format_name, configs)}"
+    )
 
 
 def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
@@ -63,7 +76,7 @@ def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
     ).to_yaml()
 
 
-def _body(contents: Contents, format_name: str) -> str:
+def _body(contents: Contents, format_name: str, configs: list[dict[str, Any]]) -> str:
     identity, summary = identify(contents), contents.summary
     seed = f", seed {summary['seed']}" if summary["seed"] is not None else ""
     split, run = for_markdown(contents.split), contents.stamp["digest"][:12]
@@ -73,7 +86,7 @@ def _body(contents: Contents, format_name: str) -> str:
         identity.content,
         *([MINI_WARNING] if contents.weights == "mini" else []),
         about,
-        f"## How to read it\n\n{LOADING[format_name]}",
+        f"## How to read it\n\n{LOADING[format_name]}\n{_reading(contents, format_name, configs)}",
         f"## Counts\n\n{_counts(contents)}",
         *([f"## Robustness conditions\n\n{_settings_counts(contents)}"] if contents.settings else []),
         f"## Codecs\n\n{_codecs(contents)}",
@@ -85,6 +98,19 @@ def _body(contents: Contents, format_name: str) -> str:
         f"## Citation\n\n```bibtex\n{identity.citation}\n```\n\nCite the corpora and the codecs too.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _reading(contents: Contents, format_name: str, configs: list[dict[str, Any]]) -> str:
+    """What else a reader of these files has to know."""
+    endings = Counter(ending_of(path) for path in contents.table["path"].to_pylist())
+    counts = ", ".join(f"{count:,} {ending}" for ending, count in sorted(endings.items()))
+    several = AS_LISTED if format_name == "tree" else SEVERAL_ENDINGS
+    text = ONLY_WAV if list(endings) == [".wav"] else several.format(counts=counts)
+    named = {config["config_name"] for config in configs}
+    lacking = [name for name in condition_rows(contents.table) if name not in named]
+    if configs and lacking:
+        text += "\n" + WITHOUT_CONFIGURATION.format(names=", ".join(map(for_markdown, lacking)))
+    return text
 
 
 def _counts(contents: Contents) -> str:
@@ -148,7 +174,7 @@ def _licences(contents: Contents) -> str:
             "code and weights. `manifest.csv` names all three for every file.",
             f"## Recordings\n\n{markdown_table(['corpus', 'files', 'licence', 'text'], corpora)}",
             f"## Codecs\n\n{markdown_table(['codec', 'files', 'code of its authors', 'weights'], codecs)}",
-            IMPORTED_LICENCES if contents.imported else BUILT_LICENCES,
+            IMPORTED_LICENCES if contents.is_published else BUILT_LICENCES,
         ]
     )
 

@@ -44,8 +44,21 @@ CODECFAKE15_CITATION = """\
 }"""
 
 COLUMNS = """\
-`label` is `real` or `fake`, `codec` the codec of a fake, `conditions` the test conditions a file belongs to
-(`C4` holds the fakes of `F04` and every genuine file of the evaluation part)."""
+`label` is `real` or `fake`, `codec` the codec of a fake, `conditions` the test conditions a file belongs to: the
+trials of `C4` are all files, genuine and fake, that name it."""
+
+PARTS = """\
+The evaluation lies in parts that are named by the conditions of their files: `test-C4` holds fakes, `test-real` genuine
+files; where conditions differ in these, `test-real-C1+C4` holds those of C1 and C4."""
+
+WITHOUT_CONFIGURATION = """\
+No configuration of their own, for their files are shared in too many ways: {names}. Filter the column `conditions`."""
+
+ONLY_WAV = "All files are WAV."
+SEVERAL_ENDINGS = """\
+Files by ending: {counts}. Each has the ending of the file itself here, whatever the lists of the dataset call it."""
+AS_LISTED = """\
+Files by format: {counts}. Each is named as in the label files, whatever its format: readers have to look inside."""
 
 LOADING = {
     "hf": f"""\
@@ -53,13 +66,14 @@ LOADING = {
 from datasets import load_dataset
 
 everything = load_dataset("FOLDER")
-condition = load_dataset("FOLDER", "C1", split="test")
-links = load_dataset("audiofolder", data_dir="FOLDER/audiofolder")
+condition = load_dataset("FOLDER", "CONDITION", split="test")
+links = load_dataset("audiofolder", data_dir="FOLDER/audiofolder")  # needs torchcodec
 ```
 
-`data/` holds Parquet files with the audio inside, `audiofolder/` the same as loose files. Upload one of them.
-Decoding in `datasets` needs torchcodec; `cast_column("audio", Audio(decode=False))` gives the bytes of the WAV file.
-{COLUMNS}""",
+`data/` holds Parquet files with the audio inside, `audiofolder/` the same as loose files, but for robustness
+conditions. Upload one of them. Decoding in `datasets` needs torchcodec, and the last line above fails without it before
+it decodes anything. From Parquet, `cast_column("audio", Audio(decode=False))` gives the bytes of the files without it.
+{COLUMNS} {PARTS}""",
     "webdataset": f"""\
 ```python
 import webdataset
@@ -70,7 +84,7 @@ for sample in train:
 ```
 
 The files of a training shard are a seeded mixture of all codecs; those of the other parts are in order.
-{COLUMNS}""",
+{COLUMNS} {PARTS}""",
     "shar": f"""\
 ```python
 from lhotse import CutSet
@@ -78,12 +92,12 @@ from lhotse import CutSet
 train = CutSet.from_shar(in_dir="FOLDER/train")
 ```
 
-One folder per part: `train`, `dev`, `test-real` and one per condition. {COLUMNS}""",
+One folder per part. {COLUMNS} {PARTS}""",
     "asvspoof": """\
 `Codecfake_cm_protocols/` holds `Codecfake.cm.train.trn.txt`, `.dev.trl.txt` and `.eval.trl.txt` with five columns
 as in ASVspoof 2019 LA: `SPEAKER FILE - ATTACK KEY`; the third names the robustness condition, if any. An attack is
 called by its condition (`C4`), and the key is `bonafide` or `spoof`.
-The audio is `Codecfake_train/wav/FILE.wav` and so on; the files are WAV, not FLAC.""",
+The audio is `Codecfake_train/wav/FILE.wav` and so on; `manifest.csv` has the path and the sha256 of each file.""",
     "tree": f"""\
 `Codecfake/` is the published layout: `label/*.txt`, `train/`, `dev/`, `test/C1/` and so on. A label line reads
 `F01_SSB13650058.wav fake 1`. `archives/` holds the same as tar files below 45 GB with relative paths, so that each

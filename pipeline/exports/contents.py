@@ -4,17 +4,16 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codecfake.manifests.derived import PROCESSING, derived_manifests, derived_name
+from codecfake.manifests.derived import PROCESSING, derived_manifests
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.records import read_json, read_parquet
-from codecfake.manifests.schema import REAL
-from codecfake.manifests.splits import SPLITS, codec_role
 from codecfake.pipeline.config import saved_config
 from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 READ_AHEAD = 256
 """Files in memory at once."""
 READ_THREADS = 8
+SIZES_PER_TASK = 2_000
 
 
 @dataclass(frozen=True)
@@ -58,35 +58,39 @@ class Contents:
         lists = {f"sha256 of {path}": digest for path, digest in self.imported.lists.items()}
         return {"imported from": self.imported.dataset, "licence": self.imported.licence} | lists
 
-    def groups(self) -> dict[str, np.ndarray]:
-        """Rows of each part of the split; every file is in one group.
+    @property
+    def is_published(self) -> bool:
+        """Whether others published the dataset, and it was imported."""
+        return self.imported is not None and not self.imported.is_rebuilt
 
-        Groups are train, dev, ``test-real``, ``test-C4`` for each condition, and ``test-real-opus16`` and so on.
+    @cached_property
+    def audio_bytes(self) -> np.ndarray:
+        """Size of every file without headers, shape (N,).
+
+        A build writes mono PCM of 16 bits, so that its samples tell; an import holds files of any kind.
         """
-        import pyarrow.compute as pc
+        if self.imported is None:
+            return self.table["samples"].to_numpy() * 2
+        paths = self.table["path"].to_pylist()
+        parts = [paths[start : start + SIZES_PER_TASK] for start in range(0, len(paths), SIZES_PER_TASK)]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            return np.array(
+                [size for sizes in pool.map(self._sizes, parts) for size in sizes], dtype=np.int64
+            )
 
-        groups = {name: np.flatnonzero(pc.equal(self.table["split"], name)) for name in SPLITS[:2]}
-        is_eval = np.asarray(pc.equal(self.table["split"], SPLITS[2]))
-        codecs = sorted(pc.unique(self.table["codec"]).to_pylist(), key=lambda name: codec_role(name).order)
-        for setting in ("", *self.settings):
-            is_mine = is_eval & self._is_under(setting)
-            for codec in codecs:
-                name = codec_role(codec).condition or REAL
-                rows = np.flatnonzero(is_mine & np.asarray(pc.equal(self.table["codec"], codec)))
-                groups[f"test-{derived_name(name, setting) if setting else name}"] = rows
-        return {name: rows for name, rows in groups.items() if len(rows)}
+    @property
+    def setting(self) -> "pa.Array | pa.ChunkedArray":
+        """Name of the robustness condition that each row is under, empty for audio as it was built; N strings."""
+        import pyarrow as pa
+
+        if PROCESSING in self.table.column_names:
+            return self.table[PROCESSING]
+        return pa.repeat("", self.table.num_rows)
 
     @property
     def settings(self) -> list[str]:
         """Names of the robustness conditions."""
-        if PROCESSING not in self.table.column_names:
-            return []
-        return sorted(set(_distinct(self.table, PROCESSING)) - {""})
-
-    def _is_under(self, setting: str) -> np.ndarray:
-        if PROCESSING not in self.table.column_names:
-            return np.ones(self.table.num_rows, dtype=bool)
-        return np.asarray(self.table[PROCESSING].to_numpy() == setting)
+        return sorted(set(self.setting.unique().to_pylist()) - {""})
 
     def rows(self, index: np.ndarray) -> list[dict[str, Any]]:
         """Rows as dictionaries, with ``path`` relative to the run."""
@@ -111,14 +115,26 @@ class Contents:
         try:
             content = (self.run_dir / row["path"]).read_bytes()
         except OSError as error:
-            raise self._damaged(row, f"cannot be read: {error.strerror}") from error
+            raise self._unreadable(row["path"], error) from error
         if hashlib.sha256(content).hexdigest() != row["sha256"]:
-            raise self._damaged(row, "is not the file that was published")
+            raise self._damaged(row["path"], "is not the file that was published")
         return content
 
-    def _damaged(self, row: dict[str, Any], what: str) -> CodecfakeError:
+    def _sizes(self, paths: list[str]) -> list[int]:
+        sizes = []
+        for path in paths:
+            try:
+                sizes.append((self.run_dir / path).stat().st_size)
+            except OSError as error:
+                raise self._unreadable(path, error) from error
+        return sizes
+
+    def _unreadable(self, path: str, error: OSError) -> CodecfakeError:
+        return self._damaged(path, f"cannot be read: {error.strerror}")
+
+    def _damaged(self, path: str, what: str) -> CodecfakeError:
         return CodecfakeError(
-            f"{row['path']} {what}; an export holds the published bytes or none",
+            f"{path} {what}; an export holds the published bytes or none",
             cause="the file was moved, changed or damaged after the build",
             next_step=f"codecfake verify {self.run_dir}",
         )
@@ -147,7 +163,7 @@ def read_contents(run_dir: Path, split: str) -> Contents:
     resplit = f"remove {folder} and run codecfake splits {run_dir}"
     imported = read_import(run_dir)
     stamp = read_json(run_dir / STAMP, {}) if imported else read_stamp(run_dir)
-    weights = AS_PUBLISHED if imported else saved_config(run_dir).weights
+    weights = (imported.weights or AS_PUBLISHED) if imported else saved_config(run_dir).weights
     clean = read_parquet(folder / "manifest.parquet", next_step=resplit)
     table = _with_conditions(clean, folder).combine_chunks()
     refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])

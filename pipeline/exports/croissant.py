@@ -21,6 +21,8 @@ ENCODINGS = {
     ".tar": "application/x-tar",
     ".parquet": "application/x-parquet",
     ".gz": "application/gzip",
+    ".txt": "text/plain",
+    ".jsonl": "application/jsonl",
 }
 COLUMNS = {
     "location": "Path inside the export of the file, or of the archive that holds it.",

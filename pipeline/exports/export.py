@@ -1,26 +1,26 @@
 """Exporting a split of a run: resumable, with manifest, dataset card, Croissant metadata and checksums."""
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_text
+import numpy as np
+
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_text
 from codecfake.manifests.digests import file_sha256
-from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.exports import asvspoof, hugging_face, shar, tree, webdataset
 from codecfake.pipeline.exports.card import CARD, LICENCES, write_card
 from codecfake.pipeline.exports.contents import Contents, read_contents
 from codecfake.pipeline.exports.croissant import CROISSANT, write_croissant
 from codecfake.pipeline.exports.layout import Layout
 from codecfake.pipeline.exports.listing import MANIFEST, listing, write_manifest
+from codecfake.pipeline.exports.record import absent, is_complete, publish_record, refuse_strangers
 from codecfake.pipeline.exports.units import Unit, write_units
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.run_lock import LOCK, run_lock
+from codecfake.pipeline.run_lock import run_lock
 
 FORMATS = {
     "tree": tree.LAYOUT,
@@ -29,7 +29,6 @@ FORMATS = {
     "shar": shar.LAYOUT,
     "asvspoof": asvspoof.LAYOUT,
 }
-RECORD = "export.json"
 CHECKSUMS = "SHA256SUMS"
 HASH_THREADS = 4
 
@@ -80,15 +79,15 @@ def export_run(run_dir: Path, out: Path, format_name: str, split: str, monitor: 
         "plan_digest": _digest_plan(units),
         **({"settings": contents.settings, "content": _digest_audio(contents)} if contents.settings else {}),
     }
-    _refuse_strangers(out, head)
+    refuse_strangers(out, head)
     with run_lock(out, monitor.stop.set):
-        is_whole = all((out / unit.path).is_file() for unit in units)
-        is_new = not (is_whole and _read_record(out).get("is_complete"))
+        lost = absent(out, _files_of(contents, layout, units))
+        is_new = bool(lost) or not is_complete(out)
         if is_new:
-            publish_json(out / RECORD, head | {"is_complete": False})
+            publish_record(out, head, is_complete=False)
             _remove_leftovers(out)
-            _write(contents, out, format_name, units, monitor)
-            publish_json(out / RECORD, head | {"is_complete": True})
+            _write(contents, out, format_name, units, lost, monitor)
+            publish_record(out, head, is_complete=True)
     return ExportReport(
         folder=out,
         format=format_name,
@@ -101,23 +100,61 @@ def export_run(run_dir: Path, out: Path, format_name: str, split: str, monitor: 
     )
 
 
-def _write(contents: Contents, out: Path, format_name: str, units: list[Unit], monitor: Monitor) -> None:
+def _files_of(contents: Contents, layout: Layout, units: list[Unit]) -> Iterator[str]:
+    """Every file that a complete export has."""
+    yield from (MANIFEST, CARD, LICENCES, CROISSANT, CHECKSUMS)
+    for unit in units:
+        yield from (unit.path, *layout.companions(unit))
+    yield from layout.loose_lists(contents)
+    yield from layout.loose_audio(contents)
+
+
+def _write(
+    contents: Contents,
+    out: Path,
+    format_name: str,
+    units: list[Unit],
+    lost: Collection[str],
+    monitor: Monitor,
+) -> None:
     layout: Layout = FORMATS[format_name]
+    missing = [unit for unit in units if any(path in lost for path in (unit.path, *layout.companions(unit)))]
     if layout.write_loose:
+        if any(path in lost for path in layout.loose_audio(contents)):
+            _check_unread(contents, missing, monitor)
         layout.write_loose(contents, out, monitor)
     if layout.write_unit:
         write = layout.write_unit
-        write_units(units, out, lambda unit, path: write(contents, out, unit, path, monitor), monitor)
+        write_units(
+            units,
+            {unit.path for unit in missing},
+            out,
+            lambda unit, path: write(contents, out, unit, path, monitor),
+            monitor,
+        )
     located = layout.locations(contents) if layout.locations else _unit_of_row(contents, units)
     manifest = listing(contents, located)
     write_manifest(manifest, out)
     write_card(contents, out, format_name, layout.configurations(contents))
     monitor.say("Computing checksums")
     paths = [path for unit in units for path in (unit.path, *layout.companions(unit))]
-    digests = _hash(out, [*paths, MANIFEST])
+    digests = _hash(out, [*paths, *layout.loose_lists(contents), MANIFEST])
     write_croissant(contents, manifest, out, digests, datetime.now(UTC).date().isoformat())
     digests |= _hash(out, [CARD, LICENCES, CROISSANT])
     publish_text(out / CHECKSUMS, "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items())))
+
+
+def _check_unread(contents: Contents, units: list[Unit], monitor: Monitor) -> None:
+    """Read the audio that will be linked, but that none of the units to be written reads."""
+    is_unread = np.ones(contents.table.num_rows, dtype=bool)
+    for unit in units:
+        is_unread[unit.rows] = False
+    rows = np.flatnonzero(is_unread)
+    if len(rows):
+        monitor.begin("check", len(rows), "files")
+        for _ in contents.read(rows, monitor):
+            pass
+        monitor.end()
 
 
 def _digest_plan(units: list[Unit]) -> str:
@@ -145,38 +182,6 @@ def _unit_of_row(contents: Contents, units: list[Unit]) -> list[str]:
 def _hash(out: Path, paths: list[str]) -> dict[str, str]:
     with ThreadPoolExecutor(HASH_THREADS) as pool:
         return dict(zip(paths, pool.map(lambda path: file_sha256(out / path), paths), strict=True))
-
-
-def _refuse_strangers(out: Path, head: Mapping[str, Any]) -> None:
-    present = _read_record(out)
-    if present and {name: present.get(name) for name in head} != head:
-        is_other = any(present.get(name) != head[name] for name in ("format", "split"))
-        raise CodecfakeError(
-            f"{out} holds another export: {present.get('format')} of split {present.get('split')}",
-            cause=""
-            if is_other
-            else "the run was split again since, or another version of codecfake began it",
-            next_step="give a new folder; nothing was written",
-        )
-    if not present and out.is_dir():
-        # A call that was killed at its very start leaves its lock, and its record unpublished.
-        own = (LOCK, f"{TEMPORARY_PREFIX}{RECORD}")
-        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith(own))
-        if strangers:
-            raise CodecfakeError(
-                f"{out} is no export, but holds {', '.join(strangers[:5])}",
-                next_step="give a new or empty folder; nothing was written",
-            )
-    elif out.exists() and not out.is_dir():
-        raise CodecfakeError(f"{out} is a file", next_step="give a new or empty folder")
-
-
-def _read_record(out: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _remove_leftovers(out: Path) -> None:

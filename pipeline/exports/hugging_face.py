@@ -1,6 +1,7 @@
 """Hugging Face: Parquet with the audio inside, and the same as an AudioFolder of links."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import numpy as np
 from codecfake.manifests.atomic import published
 from codecfake.manifests.labels import Label
 from codecfake.pipeline.exports.contents import Contents, about
+from codecfake.pipeline.exports.groups import Group, group_rows
 from codecfake.pipeline.exports.layout import Layout
 from codecfake.pipeline.exports.links import link_audio
+from codecfake.pipeline.exports.naming import audio_name
 from codecfake.pipeline.exports.units import Unit, cut
 from codecfake.pipeline.monitor import Monitor
 
@@ -30,65 +33,47 @@ VALUES = {"string": "string", "int64": "int64", "int32": "int32", "double": "flo
 def plan(contents: Contents) -> list[Unit]:
     """Parquet files per group, numbered as the Hub numbers them."""
     units = []
-    for group, rows in contents.groups().items():
-        name = "validation" if group == "dev" else group
-        parts = cut(contents, rows, PARQUET_BYTES)
+    for group in group_rows(contents):
+        name = "validation" if group.name == "dev" else group.name
+        parts = cut(contents, group.rows, PARQUET_BYTES)
         units += [
-            Unit(f"data/{name}-{at:05d}-of-{len(parts):05d}.parquet", group, part)
+            Unit(f"data/{name}-{at:05d}-of-{len(parts):05d}.parquet", group.name, part)
             for at, part in enumerate(parts)
         ]
     return units
 
 
 def configurations(contents: Contents) -> list[dict[str, Any]]:
-    """The ``configs`` of the card: everything by default, and one configuration per condition."""
-    groups = contents.groups()
-    conditions = {
-        name.removeprefix("test-"): _real_group(contents, name)
-        for name in groups
-        if name.startswith("test-") and not name.startswith("test-real")
-    }
-    trained = [
-        {"split": split, "path": f"data/{split}-*"}
-        for group, split in (("train", "train"), ("dev", "validation"))
-        if group in groups
+    """The ``configs`` of the card: everything by default, and the trials of each condition.
+
+    A condition that shares a group with trials of others has no configuration.
+    """
+    groups = group_rows(contents)
+    clean = [group for group in groups if group.name.startswith("test-") and not group.setting]
+    # What robustness conditions derive from the files of test is not mixed in.
+    tested = [_files_of(group) for group in clean] if contents.settings else "data/test-*"
+    parts = {"train": "data/train-*", "dev": "data/validation-*"}
+    data_files: list[dict[str, Any]] = [
+        {"split": SPLIT_NAMES[group.name], "path": parts[group.name]}
+        for group in groups
+        if group.name in parts
     ]
-    tested = (
-        [{"split": "test", "path": _tested_files(contents)}]
-        if any("test-" in name for name in groups)
-        else []
-    )
-    default = {"config_name": "default", "default": True, "data_files": trained + tested}
-    return [default] + [
+    data_files += [{"split": "test", "path": tested}] if clean else []
+    mixed = {name for group in groups if not group.is_alike for name in group.conditions}
+    conditions = dict.fromkeys(name for group in groups for name in group.conditions if name not in mixed)
+    return [{"config_name": "default", "default": True, "data_files": data_files}] + [
         {
             "config_name": name,
             "data_files": [
-                {"split": "test", "path": [f"data/{real}-?????-of-*", f"data/test-{name}-?????-of-*"]}
+                {"split": "test", "path": [_files_of(group) for group in groups if name in group.conditions]}
             ],
         }
-        for name, real in conditions.items()
+        for name in conditions
     ]
 
 
-def _tested_files(contents: Contents) -> str | list[str]:
-    """Where the files of test are as they were built: what robustness conditions derive from them is not mixed in."""
-    if not contents.settings:
-        return "data/test-*"
-    clean = [
-        name for name in contents.groups() if name.startswith("test-") and not _setting_of(contents, name)
-    ]
-    return [f"data/{name}-?????-of-*" for name in clean]
-
-
-def _setting_of(contents: Contents, group: str) -> str:
-    """The robustness condition that a group is under; empty for files as they were built."""
-    return next((setting for setting in contents.settings if group.endswith(f"-{setting}")), "")
-
-
-def _real_group(contents: Contents, group: str) -> str:
-    """The bona fide files that a group of fakes is held against."""
-    setting = _setting_of(contents, group)
-    return f"test-real-{setting}" if setting else "test-real"
+def _files_of(group: Group) -> str:
+    return f"data/{group.name}-?????-of-*"
 
 
 def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: Monitor) -> None:
@@ -105,7 +90,7 @@ def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: M
             batch.clear()
 
         for row, content in contents.read(unit.rows, monitor):
-            audio = {"bytes": content, "path": row["file"]}
+            audio = {"bytes": content, "path": audio_name(row["file"], row["path"])}
             batch.append(about(row) | {"audio": audio, "label": int(Label.parse(row["label"]))})
             if len(batch) == ROWS_PER_GROUP:
                 flush()
@@ -115,36 +100,48 @@ def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: M
 
 def write_loose(contents: Contents, out: Path, monitor: Monitor) -> None:
     """Make the AudioFolder: links, and last a ``metadata.jsonl`` per split."""
-    root = out / AUDIO_FOLDER
     paths = _audio_folder_paths(contents)
-    link_audio(contents, root, dict(enumerate(paths)), monitor)
-    for split in SPLIT_NAMES.values():
-        rows = np.flatnonzero([path.startswith(f"{split}/") for path in paths])
-        if not len(rows):
-            continue
-        with (
-            published(root / split / "metadata.jsonl") as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
+    link_audio(contents, out, paths, monitor)
+    for split, metadata in _metadata_files(contents).items():
+        folder = f"{AUDIO_FOLDER}/{split}/"
+        rows = [row for row, path in paths.items() if path.startswith(folder)]
+        with published(out / metadata) as temporary, temporary.open("w", encoding="utf-8") as file:
             for start in range(0, len(rows), FILES_PER_FOLDER):
                 some = rows[start : start + FILES_PER_FOLDER]
-                for row, content in zip(some, contents.rows(some), strict=True):
-                    line = {"file_name": paths[row].removeprefix(f"{split}/")} | about(content)
+                for row, content in zip(some, contents.rows(np.array(some)), strict=True):
+                    line = {"file_name": paths[row].removeprefix(folder)} | about(content)
                     # A list that is empty in one split and not in another would have two types.
                     line["conditions"] = ";".join(line["conditions"])
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _audio_folder_paths(contents: Contents) -> list[str]:
-    """``train/F04/002/NAME.wav``: numbered folders of the same few thousand files on every call."""
-    columns = (contents.table[name].to_pylist() for name in ("split", "codec", "file"))
-    counts: dict[tuple[str, str], int] = {}
-    paths = []
-    for split, codec, file in zip(*columns, strict=True):
-        number = counts.get((split, codec), 0)
-        counts[split, codec] = number + 1
-        paths.append(f"{SPLIT_NAMES[split]}/{codec}/{number // FILES_PER_FOLDER:03d}/{file}")
+def _audio_folder_paths(contents: Contents) -> dict[int, str]:
+    """``audiofolder/train/F04/002/NAME.wav`` per row: numbered folders of the same few thousand files on every call.
+
+    Files under a robustness condition have none: a folder of any name with "test" in it is read as part of test.
+    """
+    columns = (contents.table[name].to_pylist() for name in ("split", "codec", "file", "path"))
+    rows = zip(*columns, contents.setting.to_pylist(), strict=True)
+    counts: Counter[tuple[str, str]] = Counter()
+    paths = {}
+    for row, (split, codec, file, path, setting) in enumerate(rows):
+        if setting:
+            continue
+        number = counts[split, codec] // FILES_PER_FOLDER
+        counts[split, codec] += 1
+        folder = f"{AUDIO_FOLDER}/{SPLIT_NAMES[split]}/{codec}/{number:03d}"
+        paths[row] = f"{folder}/{audio_name(file, path)}"
     return paths
+
+
+def _metadata_files(contents: Contents) -> dict[str, str]:
+    """The list of each split that has files."""
+    present = set(contents.table["split"].unique().to_pylist())
+    return {
+        name: f"{AUDIO_FOLDER}/{name}/metadata.jsonl"
+        for split, name in SPLIT_NAMES.items()
+        if split in present
+    }
 
 
 def _schema(contents: Contents) -> "pa.Schema":
@@ -170,4 +167,11 @@ def _schema(contents: Contents) -> "pa.Schema":
     return pa.schema(fields, metadata=metadata)
 
 
-LAYOUT = Layout(plan, write_unit, write_loose, configurations=configurations)
+LAYOUT = Layout(
+    plan,
+    write_unit,
+    write_loose,
+    loose_audio=lambda contents: _audio_folder_paths(contents).values(),
+    loose_lists=lambda contents: list(_metadata_files(contents).values()),
+    configurations=configurations,
+)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from codecfake.pipeline.exports import card_texts
 from codecfake.pipeline.exports.contents import Contents
+from codecfake.pipeline.imports.record import REBUILT
 
 PAPERS = {"codecfake-15": (card_texts.CODECFAKE15_PAPER, card_texts.CODECFAKE15_CITATION)}
 CODECFAKE = (card_texts.CODECFAKE_PAPER, card_texts.CODECFAKE_CITATION)
@@ -25,7 +26,8 @@ class Identity:
 def identify(contents: Contents) -> Identity:
     """Tell what a split is of."""
     if contents.imported is None:
-        return Identity("codecfake-rebuilt", "Codecfake, rebuilt", card_texts.CONTENT, *CODECFAKE)
+        return Identity(REBUILT, "Codecfake, rebuilt", card_texts.CONTENT, *CODECFAKE)
     dataset, licence = contents.imported.dataset, contents.imported.licence
-    content = card_texts.IMPORTED_CONTENT.format(dataset=dataset, licence=licence)
+    published = card_texts.IMPORTED_CONTENT.format(dataset=dataset, licence=licence)
+    content = card_texts.CONTENT if contents.imported.is_rebuilt else published
     return Identity(f"{dataset}-imported", f"{dataset}, imported", content, *PAPERS.get(dataset, CODECFAKE))

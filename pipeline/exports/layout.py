@@ -1,6 +1,6 @@
 """What an export format has to say: which files it packs, how one is written, what lies loose beside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ class Layout:
     write_unit: WriteUnit | None = None
     write_loose: WriteLoose | None = None
     """Writes what is not packed, before the units; a repeated call keeps what is there."""
+    loose_audio: Callable[[Contents], Iterable[str]] = lambda contents: ()
+    """Paths of the audio that it writes."""
+    loose_lists: Callable[[Contents], list[str]] = lambda contents: []
+    """Paths of the text files that it writes; the checksums of the export cover them."""
     locations: Callable[[Contents], list[str]] | None = None
     """Where each row lies, when that is not the unit that holds it."""
     companions: Callable[[Unit], list[str]] = lambda unit: []

@@ -11,7 +11,9 @@ from typing import Any
 
 from codecfake.manifests.atomic import published
 from codecfake.pipeline.exports.contents import Contents, about
+from codecfake.pipeline.exports.groups import group_rows
 from codecfake.pipeline.exports.layout import Layout
+from codecfake.pipeline.exports.naming import audio_name, stem_of
 from codecfake.pipeline.exports.tars import open_tar
 from codecfake.pipeline.exports.units import Unit, cut
 from codecfake.pipeline.monitor import Monitor
@@ -22,9 +24,11 @@ SHARD_BYTES = 500e6
 def plan(contents: Contents) -> list[Unit]:
     """Shards per group, in a folder of its own."""
     units = []
-    for group, rows in contents.groups().items():
-        parts = cut(contents, rows, SHARD_BYTES)
-        units += [Unit(f"{group}/recording.{at:06d}.tar", group, part) for at, part in enumerate(parts)]
+    for group in group_rows(contents):
+        parts = cut(contents, group.rows, SHARD_BYTES)
+        units += [
+            Unit(f"{group.name}/recording.{at:06d}.tar", group.name, part) for at, part in enumerate(parts)
+        ]
     return units
 
 
@@ -33,9 +37,9 @@ def write_unit(contents: Contents, out: Path, unit: Unit, path: Path, monitor: M
     lines = io.StringIO()
     with open_tar(path) as tar:
         for row, content in contents.read(unit.rows, monitor):
-            cut_id = Path(row["file"]).stem
-            recording = _recording(cut_id, row)
-            tar.add(f"{cut_id}.wav", content)
+            cut_id = stem_of(row["file"])
+            recording = _recording(cut_id, row, _channels(content) if contents.imported else 1)
+            tar.add(audio_name(row["file"], row["path"]), content)
             tar.add(f"{cut_id}.json", json.dumps(recording).encode())
             lines.write(json.dumps(_cut(cut_id, row, recording), ensure_ascii=False) + "\n")
     with published(out / _cuts_path(unit)) as temporary:
@@ -48,19 +52,27 @@ def _cuts_path(unit: Unit) -> str:
     return f"{folder}/cuts.{name.removesuffix('.tar')}.jsonl.gz"
 
 
-def _recording(cut_id: str, row: dict[str, Any]) -> dict[str, Any]:
+def _channels(content: bytes) -> int:
+    import soundfile
+
+    return soundfile.info(io.BytesIO(content)).channels
+
+
+def _recording(cut_id: str, row: dict[str, Any], channels: int) -> dict[str, Any]:
     return {
         "id": cut_id,
-        "sources": [{"type": "shar", "channels": [0], "source": ""}],
+        "sources": [{"type": "shar", "channels": list(range(channels)), "source": ""}],
         "sampling_rate": row["sample_rate"],
         "num_samples": row["samples"],
         "duration": row["samples"] / row["sample_rate"],
-        "channel_ids": [0],
+        "channel_ids": list(range(channels)),
     }
 
 
 def _cut(cut_id: str, row: dict[str, Any], recording: dict[str, Any]) -> dict[str, Any]:
-    extent = {"start": 0, "duration": recording["duration"], "channel": 0}
+    channels = recording["channel_ids"]
+    is_mono = len(channels) == 1
+    extent = {"start": 0, "duration": recording["duration"], "channel": 0 if is_mono else channels}
     speech = {name: row[name] for name in ("language", "speaker", "gender")}
     supervision = {"id": cut_id, "recording_id": cut_id, **extent, "text": row["transcript"], **speech}
     custom = {name: value for name, value in about(row).items() if name not in speech}
@@ -70,7 +82,7 @@ def _cut(cut_id: str, row: dict[str, Any], recording: dict[str, Any]) -> dict[st
         "supervisions": [supervision],
         "recording": recording,
         "custom": custom,
-        "type": "MonoCut",
+        "type": "MonoCut" if is_mono else "MultiCut",
     }
 
 

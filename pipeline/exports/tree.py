@@ -1,5 +1,6 @@
 """The Codecfake tree, and archives of it that fit on Zenodo: 50 GB and 100 files per record."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,4 +54,17 @@ def locations(contents: Contents) -> list[str]:
     return found
 
 
-LAYOUT = Layout(plan, write_unit, write_loose, locations)
+def loose_audio(contents: Contents) -> Iterator[str]:
+    """Every link of the tree."""
+    names = contents.table["file"].to_pylist()
+    for folder, rows in tree_folders(contents.table).items():
+        yield from (f"{TREE_NAME}/{folder}/{names[row]}" for row in rows)
+
+
+def loose_lists(contents: Contents) -> list[str]:
+    """The label files, one per folder of audio."""
+    names = (folder.rpartition("/")[2] for folder in tree_folders(contents.table))
+    return [f"{TREE_NAME}/{LABELS}/{name}.txt" for name in names]
+
+
+LAYOUT = Layout(plan, write_unit, write_loose, loose_audio, loose_lists, locations)

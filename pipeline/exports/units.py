@@ -1,6 +1,6 @@
 """The files that an export consists of: cut by size, written one at a time, kept when they are there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Unit:
 
 def cut(contents: Contents, rows: np.ndarray, largest_bytes: float) -> list[np.ndarray]:
     """Cut rows into consecutive parts whose files stay below a size (an utterance is never cut)."""
-    sizes = contents.table["samples"].combine_chunks().to_numpy()[rows] * 2 + OVERHEAD_BYTES
+    sizes = contents.audio_bytes[rows] + OVERHEAD_BYTES
     parts: list[np.ndarray] = []
     first, size = 0, 0
     for position, more in enumerate(sizes):
@@ -40,19 +40,24 @@ def cut(contents: Contents, rows: np.ndarray, largest_bytes: float) -> list[np.n
 
 
 def write_units(
-    units: Sequence[Unit], out: Path, write: Callable[[Unit, Path], None], monitor: Monitor
+    units: Sequence[Unit],
+    missing: Collection[str],
+    out: Path,
+    write: Callable[[Unit, Path], None],
+    monitor: Monitor,
 ) -> None:
     """Write the units that are not there yet; each appears under its name when it is whole.
 
     Args:
-        units: What to write.
+        units: All of them.
+        missing: Paths of those to write.
         out: The export.
         write: Writes a unit to a temporary path, and counts its files with the monitor.
         monitor: Told about the progress.
     """
     monitor.begin("export", sum(len(unit.rows) for unit in units), "files")
     for unit in units:
-        if (out / unit.path).is_file():
+        if unit.path not in missing:
             monitor.advance(len(unit.rows))
             continue
         with published(out / unit.path) as temporary:

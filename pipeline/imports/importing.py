@@ -1,12 +1,10 @@
 """Importing a dataset: shards, a source manifest, a split with its tree, and a list of what did not fit."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from codecfake.manifests.dataset import CodecRecord
 from codecfake.manifests.errors import CodecfakeError
@@ -14,21 +12,17 @@ from codecfake.manifests.label_matching import LabelAssignment, place_by_labels
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import source_rows
 from codecfake.pipeline.build import remove_drafts
+from codecfake.pipeline.conditions.checking import derived_stores
 from codecfake.pipeline.devices import cpu_count
-from codecfake.pipeline.imports.listing import Listing
+from codecfake.pipeline.imports.conditions import import_conditions
+from codecfake.pipeline.imports.listing import Listing, Problem
 from codecfake.pipeline.imports.problems import find_problems, publish_problems
-from codecfake.pipeline.imports.record import ImportRecord, shard_id, stamp_import
+from codecfake.pipeline.imports.record import ImportRecord, stamp_import
+from codecfake.pipeline.imports.shards import cut, take_files
 from codecfake.pipeline.imports.sources import source_of
-from codecfake.pipeline.imports.taking import FILES_PER_SHARD, import_shard
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.run_lock import run_lock
-from codecfake.pipeline.shard_store import (
-    RETRY_PREFIX,
-    is_published,
-    published_shards,
-    read_items,
-    read_record,
-)
+from codecfake.pipeline.shard_store import published_shards, read_items, read_record
 from codecfake.pipeline.source import SOURCE, publish_source, read_source_table
 from codecfake.pipeline.splitting import SplitReport, publish_split
 
@@ -87,21 +81,16 @@ def import_dataset(run_dir: Path, listing: Listing, monitor: Monitor) -> ImportR
             f"{run_dir} and the dataset {listing.root} lie inside each other",
             next_step="give a folder outside the dataset, on the same disk so that links take no room",
         )
-    plan = list(_cut(listing.files))
     with run_lock(run_dir, monitor.stop.set), ThreadPoolExecutor(max(LEAST_READERS, cpu_count())) as pool:
-        stamp_import(run_dir, _record_of(listing, plan))
+        stamp_import(run_dir, _record_of(listing))
         remove_drafts(run_dir)
-        todo = [part for part in plan if not is_published(run_dir, *part[:2])]
-        monitor.begin("Importing", sum(len(rows) for _, _, rows in todo), "files")
-        for codec, name, rows in todo:
-            import_shard(run_dir, listing, codec, name, listing.files.take(rows).to_pylist(), pool, monitor)
-        monitor.end()
-        _take_what_came_since(run_dir, listing, pool, monitor)
+        done, found = take_files(run_dir, "", listing, listing.files, "Importing", pool, monitor)
         items = read_items(run_dir)
         if not _knows_recordings(run_dir / SOURCE, items):
             publish_source(source_of(run_dir, listing, items, pool), run_dir / SOURCE)
         split = _split(run_dir, listing, items, monitor)
-        return _report(run_dir, listing, items, split, len(todo), len(plan) - len(todo))
+        unfit = import_conditions(run_dir, split.folder, listing, pool, monitor)
+        return _report(run_dir, listing, split, unfit, done, found)
 
 
 def _knows_recordings(path: Path, items: "pa.Table") -> bool:
@@ -114,40 +103,10 @@ def _knows_recordings(path: Path, items: "pa.Table") -> bool:
     return pc.count(read_source_table(path)["sha256"]).as_py() == taken
 
 
-def _take_what_came_since(
-    run_dir: Path, listing: Listing, pool: ThreadPoolExecutor, monitor: Monitor
-) -> None:
-    """Try quarantined files again that are there now, as after one more archive was unpacked; shards are added."""
+def _record_of(listing: Listing) -> ImportRecord:
     import pyarrow.compute as pc
 
-    items = read_items(run_dir)
-    lost = items.filter(items["reason"].is_valid())["file"].combine_chunks()
-    rows = np.flatnonzero(pc.is_in(listing.files["file"], value_set=lost))
-    paths = listing.files["path"].take(rows).to_pylist()
-    rows = rows[[is_there for is_there in pool.map(lambda path: (listing.root / path).is_file(), paths)]]
-    earlier = {
-        shard.name.split("-")[1] for shard in published_shards(run_dir) if shard.name.startswith(RETRY_PREFIX)
-    }
-    for codec, index, part in _cut(listing.files.take(rows)):
-        name = f"{RETRY_PREFIX}{len(earlier) + 1:03d}-{index}"
-        some = listing.files.take(rows[part]).to_pylist()
-        import_shard(run_dir, listing, codec, name, some, pool, monitor, is_retry=True)
-
-
-def _cut(files: "pa.Table") -> Iterator[tuple[str, str, np.ndarray]]:
-    """Codec, id and rows of every shard; the same for the same lists, whatever audio there is."""
-    encoded = files["codec"].combine_chunks().dictionary_encode()
-    indices = encoded.indices.to_numpy()
-    for position, codec in enumerate(encoded.dictionary.to_pylist()):
-        rows = np.flatnonzero(indices == position)
-        for index, start in enumerate(range(0, len(rows), FILES_PER_SHARD)):
-            yield codec, shard_id(index), rows[start : start + FILES_PER_SHARD]
-
-
-def _record_of(listing: Listing, plan: list[tuple[str, str, np.ndarray]]) -> ImportRecord:
-    import pyarrow.compute as pc
-
-    codecs = [codec for codec, _, _ in plan]
+    codecs = [codec for codec, _, _ in cut(listing.files)]
     return ImportRecord(
         dataset=listing.dataset,
         folder=str(listing.root),
@@ -157,6 +116,7 @@ def _record_of(listing: Listing, plan: list[tuple[str, str, np.ndarray]]) -> Imp
         utterances=pc.count_distinct(listing.files["utterance_id"]).as_py(),
         shards={codec: codecs.count(codec) for codec in dict.fromkeys(codecs)},
         notes=listing.notes,
+        weights=listing.weights,
     )
 
 
@@ -188,12 +148,15 @@ def _split(run_dir: Path, listing: Listing, items: "pa.Table", monitor: Monitor)
 
 
 def _report(
-    run_dir: Path, listing: Listing, items: "pa.Table", split: SplitReport, done: int, found: int
+    run_dir: Path, listing: Listing, split: SplitReport, unfit: Sequence[Problem], done: int, found: int
 ) -> ImportReport:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    records = [read_record(shard) for shard in published_shards(run_dir)]
-    problems = find_problems(listing, records, items)
+    homes = [run_dir, *derived_stores(split.folder)]
+    records = [read_record(shard) for home in homes for shard in published_shards(home)]
+    items = pa.concat_tables([read_items(home) for home in homes])
+    problems = find_problems([*listing.problems, *unfit], records, items)
     counts = problems["reason"].combine_chunks().value_counts().to_pylist()
     return ImportReport(
         run_dir=run_dir,

@@ -23,6 +23,7 @@ class ProblemKind(StrEnum):
     CONTRADICTION = "contradiction"
     REPEATED = "repeated"
     DIFFERENT_COPY = "different-copy"
+    NO_ORIGIN = "no-origin"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class DerivedFiles:
+    """The files of a robustness condition."""
+
+    files: "pa.Table"
+    """The string columns ``COLUMNS``."""
+    conditions: tuple[str, ...]
+    """The clean conditions that it has lists of."""
+
+
+@dataclass(frozen=True)
 class Listing:
     """A dataset that can be imported."""
 
@@ -47,6 +58,8 @@ class Listing:
     """Absolute; paths are relative to it."""
     licence: str
     """Under which it is published."""
+    weights: str
+    """With which its fakes were made: official, mini or other; empty where nothing tells."""
     digest: str
     """Hash of all names and labels: another one is another dataset."""
     list_digests: dict[str, str]
@@ -59,6 +72,8 @@ class Listing:
     condition_set: np.ndarray
     """Index into ``condition_sets`` per row."""
     condition_sets: tuple[tuple[str, ...], ...]
+    derived: dict[str, DerivedFiles]
+    """By the setting, such as ``opus16``."""
     copies: dict[str, list[str]]
     """Further paths at which a file lies, by file name: each condition has its own bona fide files."""
     problems: list[Problem]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import published
-from codecfake.pipeline.imports.listing import Listing, Problem, ProblemKind
+from codecfake.pipeline.imports.listing import Problem, ProblemKind
 from codecfake.pipeline.imports.taking import DIFFERENT_COPIES
 
 if TYPE_CHECKING:
@@ -15,11 +15,13 @@ SAVED_AS = "import-problems.csv"
 COLUMNS = ("where", "what", "reason", "message")
 
 
-def find_problems(listing: Listing, records: Sequence[Mapping[str, Any]], items: "pa.Table") -> "pa.Table":
+def find_problems(
+    told: Sequence[Problem], records: Sequence[Mapping[str, Any]], items: "pa.Table"
+) -> "pa.Table":
     """Collect everything that did not fit.
 
     Args:
-        listing: The dataset.
+        told: What the lists have.
         records: ``shard.json`` of all shards.
         items: Their rows; the quarantined ones may be as many as the dataset has files.
 
@@ -28,7 +30,7 @@ def find_problems(listing: Listing, records: Sequence[Mapping[str, Any]], items:
     """
     import pyarrow as pa
 
-    told = [*listing.problems, *_different_copies(records)]
+    told = [*told, *_different_copies(records)]
     cells = [[str(getattr(problem, name)) for problem in told] for name in COLUMNS]
     lines = pa.table([pa.array(column, pa.string()) for column in cells], names=COLUMNS)
     quarantined = items.filter(items["reason"].is_valid()).select(["codec", "file", "reason", "message"])

@@ -10,6 +10,8 @@ from codecfake.pipeline.provenance import describe_environment, describe_process
 
 SAVED_AS = "run.json"
 KEY = "imported"
+REBUILT = "codecfake-rebuilt"
+"""Name of a dataset that `codecfake build` made, as the metadata of its exports have it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class ImportRecord:
     shards: dict[str, int]
     """Number of shards by codec; ``real`` is bona fide audio."""
     notes: list[str]
+    weights: str = ""
+    """With which its fakes were made: official, mini or other; empty where nothing tells."""
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether `codecfake build` made it; else others published it."""
+        return self.dataset == REBUILT
 
     @property
     def codecs(self) -> list[str]:

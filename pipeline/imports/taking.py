@@ -20,7 +20,6 @@ from codecfake.pipeline.recording_checks import UnusableError, check_complete, c
 from codecfake.pipeline.shard_store import AUDIO, SHARDS, complete_shard, shard_draft
 from codecfake.pipeline.tree import is_same_file, link_file
 
-FILES_PER_SHARD = 1024
 READABLE = (Reason.SILENT, Reason.TOO_SHORT)
 """What a build would refuse, and a published test set is scored with."""
 FAULTS_OF_A_FILE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO)
@@ -30,7 +29,8 @@ DIFFERENT_COPIES = "different_copies"
 
 
 def import_shard(
-    run_dir: Path,
+    home: Path,
+    place: str,
     listing: Listing,
     codec: str,
     shard_id: str,
@@ -43,7 +43,8 @@ def import_shard(
     """Take the files of a shard, and publish it; what cannot be read is quarantined with its reason.
 
     Args:
-        run_dir: The run folder.
+        home: Folder that holds ``shards``.
+        place: Where that is in the run: empty, or ending with ``/``.
         listing: The dataset.
         codec: Codec of the files, or ``real``.
         shard_id: Id of the shard.
@@ -58,11 +59,13 @@ def import_shard(
     started = time.monotonic()
     different: dict[str, list[str]] = {}
     ways: Counter[str] = Counter()
-    with shard_draft(run_dir, codec, shard_id) as draft:
+    with shard_draft(home, codec, shard_id) as draft:
 
         def take(row: Mapping[str, str]) -> dict[str, Any]:
             monitor.raise_if_stopped()
-            item, way = take_file(listing.root / row["path"], draft, f"{SHARDS}/{codec}/{shard_id}", row)
+            item, way = take_file(
+                listing.root / row["path"], draft, f"{place}{SHARDS}/{codec}/{shard_id}", row
+            )
             if item["reason"] is None:
                 ways[way] += 1
                 if others := _different_copies(listing, row):
@@ -83,7 +86,7 @@ def import_shard(
             "published_at": now(),
             DIFFERENT_COPIES: dict(sorted(different.items())),
         }
-        complete_shard(draft, run_dir, codec, shard_id, items, record)
+        complete_shard(draft, home, codec, shard_id, items, record)
 
 
 def take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
@@ -93,7 +96,7 @@ def take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> 
         source: The file of the dataset.
         draft: Folder of a shard that is not published yet.
         place: Where the shard will be, relative to the run.
-        row: Row of ``listing.files``.
+        row: Row of ``listing.files``; without a path it is only told that the file is missing.
 
     Returns:
         A row in the item schema, with a reason where the file cannot be used, and whether it was linked or copied.
@@ -117,6 +120,8 @@ def take_file(source: Path, draft: Path, place: str, row: Mapping[str, str]) -> 
     }
     target = draft / AUDIO / source.name
     try:
+        if row.get("path") == "":
+            raise UnusableError(Reason.MISSING, "no list names it")
         way = _link(source, target)
         item |= _read(target) | {"path": f"{place}/{AUDIO}/{source.name}"}
     except UnusableError as problem:

@@ -1,0 +1,123 @@
+"""A repeated export says that it is complete only when it is, and no export holds audio that was not published."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from exported_run import SPLIT, built_run, digests, export, rows_by_file
+from typer.testing import CliRunner
+
+from codecfake.flows.cli import app
+from codecfake.manifests.errors import CodecfakeError
+from codecfake.pipeline.conditions.derive import derive_conditions
+from codecfake.pipeline.conditions.settings import parse_setting
+from codecfake.pipeline.exports.export import FORMATS
+from codecfake.pipeline.monitor import Monitor
+
+
+@pytest.fixture(scope="module")
+def run(corpora, tmp_path_factory):
+    with built_run(tmp_path_factory.mktemp("repeats"), corpora) as run_dir:
+        yield run_dir
+
+
+@pytest.fixture
+def damaged(run):
+    """A file of the evaluation that was changed after the build, and is whole again after the test."""
+    row = next(row for row in rows_by_file(run).values() if row["split"] == "eval")
+    path = run / row["path"]
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[:-4] + b"\x7f\x01\x7f\x01")
+    yield row["path"]
+    path.write_bytes(whole)
+
+
+def test_protocols_are_not_written_beside_damaged_audio(run, tmp_path, damaged):
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["export", "asvspoof", str(run), str(out)])
+    assert result.exit_code == 1
+    assert damaged in str(result.exception) and "holds the published bytes or none" in str(result.exception)
+    assert not [path for path in out.rglob("*") if path.suffix in (".wav", ".txt")]
+
+
+@pytest.mark.parametrize(("form", "loose"), [("hf", "audiofolder"), ("tree", "Codecfake")])
+def test_links_are_not_mended_with_damaged_audio(run, tmp_path, request, form, loose):
+    export(run, tmp_path / "out", form)
+    shutil.rmtree(tmp_path / "out" / loose)
+    damaged = request.getfixturevalue("damaged")
+    with pytest.raises(CodecfakeError, match="holds the published bytes or none") as caught:
+        export(run, tmp_path / "out", form)
+    assert damaged in caught.value.what
+    assert not (tmp_path / "out" / loose).exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "gone"),
+    [
+        ("tree", ["Codecfake/test/C4", "Codecfake/label/dev.txt"]),
+        ("hf", ["audiofolder/validation", "manifest.csv"]),
+        ("webdataset", ["SHA256SUMS", "README.md"]),
+        ("shar", ["train/cuts.000000.jsonl.gz", "croissant.json"]),
+        ("asvspoof", ["Codecfake_dev/wav", "Codecfake_cm_protocols", "manifest.csv"]),
+    ],
+)
+def test_what_is_gone_is_made_anew_and_not_called_complete(run, tmp_path, form, gone):
+    export(run, tmp_path / "out", form)
+    whole = digests(tmp_path / "out")
+    assert not export(run, tmp_path / "out", form).is_new
+    for name in gone:
+        path = tmp_path / "out" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert export(run, tmp_path / "out", form).is_new
+        assert digests(tmp_path / "out") == whole
+    assert not export(run, tmp_path / "out", form).is_new
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_another_choice_of_robustness_conditions_is_another_export(run, tmp_path, form):
+    derive_conditions(run, SPLIT, [parse_setting("gsm")], ["C4"], Monitor())
+    export(run, tmp_path / "with", form)
+    shutil.rmtree(run / "splits" / SPLIT / "conditions")
+    export(run, tmp_path / "without", form)
+    with pytest.raises(CodecfakeError, match="robustness conditions were added, removed or made anew"):
+        export(run, tmp_path / "with", form)
+    derive_conditions(run, SPLIT, [parse_setting("gsm")], ["C4"], Monitor())
+    with pytest.raises(CodecfakeError, match="robustness conditions were added, removed or made anew"):
+        export(run, tmp_path / "without", form)
+    assert not export(run, tmp_path / "with", form).is_new
+    shutil.rmtree(run / "splits" / SPLIT / "conditions")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("asvspoof", "Codecfake_cm_protocols/Codecfake.cm.eval.trl.txt"),
+        ("tree", "Codecfake/label/C4.txt"),
+        ("hf", "audiofolder/test/metadata.jsonl"),
+    ],
+)
+def test_checksums_cover_the_lists(run, tmp_path, form, text):
+    export(run, tmp_path / "out", form)
+    check = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    subprocess.run(check, cwd=tmp_path / "out", check=True)
+    with (tmp_path / "out" / text).open("a") as file:
+        file.write("p1 p1_001 - - bonafide\n")
+    found = subprocess.run(check, cwd=tmp_path / "out", capture_output=True, text=True)
+    assert found.returncode == 1 and f"{text}: FAILED" in found.stdout
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused_with_a_next_step(run, tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("mine")
+    for out, problem in (
+        ("gone", "gone is a link to what is not there"),
+        ("gone/out", "gone is a link to what is not there"),
+        ("notes.txt", "notes.txt is a file"),
+        ("notes.txt/deep/out", "notes.txt is a file"),
+    ):
+        with pytest.raises(CodecfakeError, match=problem) as caught:
+            export(run, tmp_path / out, "asvspoof")
+        assert "give a new or empty folder" in caught.value.next_step
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["gone", "notes.txt"]
