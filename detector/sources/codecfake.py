@@ -115,7 +115,8 @@ def _holds_labels(path: Path) -> bool:
     try:
         with open_plain(path) as file:
             start = file.read(LOOKED_AT_BYTES).decode(errors="replace").removeprefix("\ufeff")
-    except OSError:
+    except OSError as error:
+        refuse_exhaustion(error)
         return False
     lines = [words for line in start.splitlines() if (words := line.split())][:LOOKED_AT_LINES]
     labels = sum(len(words) == 3 and words[1] in LABEL_WORDS for words in lines)
@@ -125,7 +126,8 @@ def _holds_labels(path: Path) -> bool:
 def _is_readable(path: Path) -> bool:
     try:
         open_plain(path).close()
-    except OSError:
+    except OSError as error:
+        refuse_exhaustion(error)
         return False
     return True
 
