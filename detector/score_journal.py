@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX
+from codecfake.manifests.paths import open_no_link
 
 FILE = f"{TEMPORARY_PREFIX}scores.tsv"
 SECONDS_TO_DISK = 5.0
@@ -26,7 +27,7 @@ class ScoreJournal:
         self.scores: dict[str, float] = {}
         """What an earlier call left, by file name."""
         whole = self._read() if self.path.is_file() else 0
-        self._handle: BinaryIO = self.path.open("ab")
+        self._handle: BinaryIO = open_no_link(self.path, "ab")
         self._handle.truncate(whole)
         self._flushed = time.monotonic()
 

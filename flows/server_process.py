@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.paths import open_no_link
 
 START_SECONDS = 120.0
 STOP_SECONDS = 5.0
@@ -34,7 +35,7 @@ def server_process(listener: socket.socket, home: Path, url: str) -> Iterator[su
     """
     log_path = home / "server.log"
     command = [sys.executable, "-P", "-m", "codecfake.flows.server_process", str(listener.fileno())]
-    with listener, log_path.open("wb") as log:
+    with listener, open_no_link(log_path, "wb") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -1,7 +1,9 @@
 """Names and paths in tables of others: none may lead out of the folder that they are relative to."""
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from codecfake.manifests.errors import CodecfakeError
 
@@ -12,6 +14,15 @@ ESCAPING_PATH = r"^[A-Za-z]:|[\\\x00]|(^|/)\.{0,2}(/|$)"
 """RE2 pattern of a path that is absolute or has an empty, ``.`` or ``..`` part."""
 ESCAPING_NAME = r"^\.{0,2}$|[/\\\x00]"
 """RE2 pattern of what is no plain name of a file or folder."""
+
+
+def open_no_link(path: Path, mode: str) -> BinaryIO:
+    """Open a file for writing, unless it is a symbolic link: in a folder of others that could lead anywhere.
+
+    Raises:
+        OSError: If it is one.
+    """
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
 
 
 def refuse_escapes(table: "pa.Table", *, paths: Sequence[str], names: Sequence[str]) -> None:

@@ -148,7 +148,7 @@ def _continue(client: "httpx.Client", url: str, target: Path, report: Report) ->
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
-            start, _, size = response.headers["Content-Range"].removeprefix("bytes ").partition("/")
+            start, _, size = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
             total = int(size) if size.isdigit() else None
             if start.partition("-")[0] != str(offset):
                 sidecar.unlink(missing_ok=True)

@@ -18,6 +18,8 @@ from codecfake.flows.cli import app
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.comparing.waves import measure_difference
+from codecfake.pipeline.conditions.derive import derive_conditions
+from codecfake.pipeline.conditions.settings import parse_setting
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.run_splits import split_run
 
@@ -182,6 +184,21 @@ def test_scores_count_unless_a_tolerance_is_given(runs):
     assert (part["files"], part["equal"], part["largest"], part["same_weights"]) == (2, 1, 0.25, True)
     assert "mel-lcnn" in compare(*runs)[1]
     assert compare(*runs, "--tolerance", "0")[0] == 0
+
+
+def test_robustness_conditions_are_compared_like_splits(runs):
+    noisy = parse_setting("noise-snr10")
+    for run_dir in runs:
+        (split,) = (run_dir / "splits").iterdir()
+        derive_conditions(run_dir, split.name, [noisy], None, Monitor())
+    assert compare(*runs)[0] == 0
+    shutil.rmtree(split / "conditions")  # of the second run
+    code, found = differences(*runs)
+    assert code == 1
+    (told,) = [
+        part for part in found["splits"] if part["changed"] or part["only_first"] or part["only_second"]
+    ]
+    assert told["what"] == f"{split.name}/noise-snr10" and told["only_first"] > 0
 
 
 def test_what_is_no_run_folder_is_named(runs, tmp_path):

@@ -169,6 +169,9 @@ def test_what_a_finished_training_leaves(run_dir: Path, tmp_path: Path) -> None:
 
 def test_the_folder_keeps_the_newest_and_the_best(run_dir: Path, tmp_path: Path) -> None:
     kept: list[list[str]] = []
+    mine = tmp_path / "checkpoints" / "notes.txt"
+    mine.parent.mkdir()
+    mine.touch()
 
     def look(line: str) -> None:
         if line.startswith("epoch "):
@@ -178,7 +181,14 @@ def test_the_folder_keeps_the_newest_and_the_best(run_dir: Path, tmp_path: Path)
     losses_so_far = [dev for _, dev in losses(tmp_path)]
     for epoch, files in enumerate(kept, start=1):
         best = losses_so_far.index(min(losses_so_far[:epoch])) + 1
-        assert files == [f"best-{best:03d}.safetensors", f"epoch-{epoch + 1:03d}-step-0000000.pt"]
+        assert files == [f"best-{best:03d}.safetensors", f"epoch-{epoch + 1:03d}-step-0000000.pt", mine.name]
+
+
+def test_a_detector_that_was_imported_is_not_trained_over(run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(CodecfakeError, match="holds a detector whose training is not known"):
+        train(run_dir, SPLIT, tmp_path, SHORT, "cpu", ignore)
+    assert (tmp_path / "model.json").read_text() == "{}"
 
 
 def test_a_detector_is_trained_by_one_process_at_a_time(run_dir: Path, tmp_path: Path) -> None:

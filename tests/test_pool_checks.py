@@ -19,6 +19,7 @@ from codecfake.flows.pools.places import find_places
 from codecfake.flows.pools.server import postgres_url
 from codecfake.flows.pools.settings import server_variables, use_pool_server
 from codecfake.flows.pools.versions import check_versions
+from codecfake.flows.pools.worker_guard import guarded
 from codecfake.manifests.errors import CodecfakeError
 
 
@@ -125,6 +126,24 @@ def test_each_gpu_is_a_place_of_its_own(monkeypatch):
     assert [place.variables["CUDA_VISIBLE_DEVICES"] for place in find_places(None, None)] == ["4", "GPU-8f0c"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert [place.name for place in find_places(None, None)] == ["cpu0"]
+
+
+def test_the_guard_of_a_killed_command_ends_what_it_started_and_shows_no_password(monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://user:s3cret@127.0.0.1:9/api")
+    sleeper = "import time; print('up', flush=True); time.sleep(600)"
+    spawn = {"stdout": subprocess.PIPE, "start_new_session": True}
+    worker = os.environ | {marked_processes.MARK: "guarded-test"}
+    flow_run = worker | {"PREFECT__FLOW_RUN_ID": "run-8"}
+    with (
+        subprocess.Popen([sys.executable, "-c", sleeper], env=worker, **spawn) as first,
+        subprocess.Popen([sys.executable, "-c", sleeper], env=flow_run, **spawn) as second,
+    ):
+        assert first.stdout.readline() == second.stdout.readline() == b"up\n"
+        with guarded(["guarded-test"]):
+            seen = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+            assert "worker_guard guarded-test" in seen and "s3cret" not in seen
+            assert first.poll() is second.poll() is None
+        assert (first.wait(5), second.wait(5)) == (-signal.SIGKILL, -signal.SIGTERM)
 
 
 def test_a_flow_process_that_does_not_listen_is_killed(monkeypatch):

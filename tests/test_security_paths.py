@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import socket
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -18,12 +19,18 @@ from run_helpers import build_here, settings
 from codecfake.codec_adapters.registry import built_in_codecs
 from codecfake.detector.front_ends.checkpoints import find_weights
 from codecfake.detector.front_ends.encoders import ENCODERS
+from codecfake.detector.score_journal import FILE as JOURNAL
+from codecfake.detector.score_journal import ScoreJournal
 from codecfake.detector.trials import read_trials
+from codecfake.flows.server_process import server_process
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline import archives
 from codecfake.pipeline.archives import unpack
+from codecfake.pipeline.conditions.derive import derive_conditions
+from codecfake.pipeline.conditions.settings import parse_setting
 from codecfake.pipeline.corpora_fetch import CORPORA
+from codecfake.pipeline.exports.export import export_run
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.run_store import pull_shards, worker_folder
 from codecfake.pipeline.verification import verify
@@ -204,6 +211,37 @@ def test_a_manifest_cannot_make_a_detector_read_or_write_elsewhere(column: str, 
     pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
     with pytest.raises(CodecfakeError, match="could lead out of the run folder"):
         read_trials(run, SPLIT)
+
+
+def test_a_link_in_a_run_folder_lets_nobody_write_into_another_file(tmp_path: Path):
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("years of work")
+    (tmp_path / "home").mkdir()
+    for link in (tmp_path / JOURNAL, tmp_path / "home" / "server.log"):
+        link.symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"):
+        ScoreJournal(tmp_path)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(OSError, match="symbolic links"),
+        server_process(listener, tmp_path / "home", "http://127.0.0.1:9/api"),
+    ):
+        pass
+    assert mine.read_text() == "years of work"
+
+
+def test_a_pipe_in_place_of_audio_holds_nobody_up(corpora, outside, tmp_path: Path):
+    config = settings(corpora, outside, tmp_path / "run", limit=4)
+    build_here(config)
+    (split,) = (config.out / "splits").iterdir()
+    rows = pq.read_table(split / "manifest.parquet", columns=["path", "split"]).to_pylist()
+    audio = config.out / next(row["path"] for row in rows if row["split"] == "eval")
+    audio.unlink()
+    os.mkfifo(audio)
+    (result,) = derive_conditions(config.out, split.name, [parse_setting("noise-snr10")], None, Monitor())
+    assert [row["reason"] for row in result.quarantined] == ["unreadable"]
+    with pytest.raises(CodecfakeError, match="neither a file nor a link to one"):
+        export_run(config.out, tmp_path / "out", "webdataset", split.name, Monitor())
 
 
 def test_verify_reads_no_file_outside_of_the_run(corpora, outside, tmp_path: Path):

@@ -6,6 +6,7 @@
 import io
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from codecfake.manifests.locks import sole_holder
 from codecfake.manifests.records import read_json
 
 STATE_FILE, HISTORY_FILE, LOCK_FILE = "state.json", "history.csv", ".lock"
+OWN_FILE = re.compile(rf"epoch-\d+-step-\d+\.pt|best-\d+\.safetensors|{re.escape(TEMPORARY_PREFIX)}.+")
+"""Of the folder of checkpoints: nothing else is deleted there."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class DetectorFolder:
             temporary.write_bytes(buffer.getbuffer())
         self.publish_state()
         for path in self._checkpoints.iterdir():
-            if path.name not in (self._checkpoint, self._best):
+            if OWN_FILE.fullmatch(path.name) and path.name not in (self._checkpoint, self._best):
                 path.unlink()
 
     def finish(self) -> None:

@@ -13,7 +13,7 @@ from codecfake.detector.front_ends import MEL, describe_front_end
 from codecfake.detector.model import DESCRIPTION_FILE
 from codecfake.detector.training.config import TrainConfig
 from codecfake.detector.training.domains import open_domains, read_domains
-from codecfake.detector.training.folder import DetectorFolder, training_lock
+from codecfake.detector.training.folder import STATE_FILE, DetectorFolder, training_lock
 from codecfake.detector.training.processes import Processes, is_first_process
 from codecfake.detector.training.run import TrainingRun
 from codecfake.detector.trials import SplitTrials
@@ -87,6 +87,12 @@ def train(
         folder = DetectorFolder(out_dir, _configuration(description, config, domains))
         epochs_before = len(folder.history)
         if (out_dir / DESCRIPTION_FILE).is_file():
+            if not folder.history:
+                raise CodecfakeError(
+                    f"{out_dir} holds a detector whose training is not known",
+                    cause=f"it was imported, or its {STATE_FILE} was lost",
+                    next_step="give another --name or --out; to score with it: codecfake score",
+                )
             report(f"already trained: {out_dir}, best epoch {folder.best.epoch}")
         else:
             both = read_domains(domains, features, description["front_end"])

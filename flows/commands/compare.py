@@ -31,7 +31,7 @@ def compare(
     ] = 5.0,
     json: options.Json = False,
 ) -> None:
-    """Show where two runs differ: settings, utterances, quarantine, splits, audio, scores; exit code 1 if they do.
+    """Show where two runs differ (exit code 1): settings, utterances, quarantine, splits, conditions, audio, scores.
 
     How they were made (versions, hardware) is shown and decides nothing; nor do scores, where a tolerance is given.
     """

@@ -43,7 +43,7 @@ def work(pool: str, places: Sequence[Place], api_url: str, say: Callable[[str], 
     shared = {**os.environ, **worker_variables()}
     host = f"{socket.gethostname()}-{os.getpid()}"
     kept = [_Kept(WorkerProcess(pool, f"{host}-{place.name}", shared | place.variables)) for place in places]
-    with guarded([one.worker.mark for one in kept], api_url):
+    with guarded([one.worker.mark for one in kept]):
         try:
             say(f"Working for the pool {pool} at {api_url}: {', '.join(place.name for place in places)}")
             while True:

@@ -15,6 +15,7 @@ from codecfake.detector.model import DESCRIPTION_FILE, read_description
 from codecfake.detector.training.folder import STATE_FILE, EpochRecord
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.records import read_json
+from codecfake.manifests.showing import one_line
 
 if TYPE_CHECKING:
     from codecfake.pipeline.monitor import Monitor
@@ -49,7 +50,8 @@ def detector_names(folders: Sequence[Path]) -> dict[Path, str]:
     names: dict[Path, str] = {}
     for folder in folders:
         others = sum(other.name == folder.name for other in names)
-        names[folder] = f"{folder.name} #{others + 1}" if others else folder.name
+        name = one_line(folder.name)  # a name of the file system need not be text
+        names[folder] = f"{name} #{others + 1}" if others else name
     return names
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codecfake.manifests.derived import MANIFEST, derived_manifests
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import dataset_schema
@@ -41,7 +42,7 @@ class RunComparison:
     items: tuple[RowDifferences, ...]
     """By codec."""
     splits: tuple[RowDifferences, ...]
-    """By name of the split."""
+    """By name of the split; each of its robustness settings is one more, ``published-seed0/opus16``."""
     audio: tuple[AudioDifferences, ...]
     """By codec."""
 
@@ -90,7 +91,7 @@ def compare_runs(first: Path, second: Path, tolerance: Tolerance | None, monitor
         circumstances=tuple(circumstances),
         sources=sources,
         items=tuple(items),
-        splits=tuple(_compare_splits(first, second)),
+        splits=tuple(_compare_splits(first, second, tolerance)),
         audio=tuple(audio),
     )
 
@@ -105,24 +106,34 @@ def _items_of(run_dir: Path, codec: str) -> "pa.Table":
     return latest_items(shards, [read_shard_items(shard) for shard in shards])
 
 
-def _compare_splits(first: Path, second: Path) -> list[RowDifferences]:
-    places = [{folder.name: folder for folder in current_splits(run_dir)} for run_dir in (first, second)]
-    names = sorted({name for run in places for name in run})
+def _compare_splits(first: Path, second: Path, tolerance: Tolerance | None) -> list[RowDifferences]:
+    places = [_manifests(run_dir) for run_dir in (first, second)]
+    # The audio of splits is that of the codecs, which is compared by itself; robustness conditions have their own.
+    compared = {True: (*ABOUT_FILES, "conditions", "sha256"), False: (*ABOUT_FILES, "conditions")}
     return [
         compare_rows(
-            name, *(_placements(run.get(name)) for run in places), "file", (*ABOUT_FILES, "conditions")
+            name,
+            *(_placements(run.get(name)) for run in places),
+            "file",
+            compared["/" in name and tolerance is None],
         )[0]
-        for name in names
+        for name in sorted({name for run in places for name in run})
     ]
 
 
-def _placements(folder: Path | None) -> "pa.Table":
-    """Where each file of a split is used, conditions as text; no rows where there is no such split."""
+def _manifests(run_dir: Path) -> dict[str, Path]:
+    """Manifests of the splits and of their robustness settings, by name."""
+    found = {}
+    for folder in current_splits(run_dir):
+        found[folder.name] = folder / MANIFEST
+        found |= {f"{folder.name}/{setting}": path for setting, path in derived_manifests(folder).items()}
+    return found
+
+
+def _placements(manifest: Path | None) -> "pa.Table":
+    """Where each file of a split is used, conditions as text; no rows where there is no such manifest."""
     import pyarrow.compute as pc
 
-    columns = ["file", *ABOUT_FILES, "conditions"]
-    if folder is None:
-        table = dataset_schema().empty_table().select(columns)
-    else:
-        table = read_parquet(folder / "manifest.parquet", columns)
+    columns = ["file", *ABOUT_FILES, "sha256", "conditions"]
+    table = read_parquet(manifest, columns) if manifest else dataset_schema().empty_table().select(columns)
     return table.set_column(len(columns) - 1, "conditions", pc.binary_join(table["conditions"], ";"))

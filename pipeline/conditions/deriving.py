@@ -11,6 +11,7 @@ import numpy as np
 from codecfake.codec_adapters.resampling import Wave, resample, to_mono
 from codecfake.manifests.derived import derived_file
 from codecfake.manifests.exhaustion import refuse_exhaustion
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.audio import decode, encode_wav, to_pcm16
 from codecfake.pipeline.block_sources import Quarantined
@@ -76,7 +77,8 @@ class Deriver:
 
     def _read(self, row: Row) -> Wave:
         try:
-            content = (self.run_dir / row["path"]).read_bytes()
+            with open_plain(self.run_dir / row["path"]) as file:
+                content = file.readall()
         except OSError as error:
             refuse_exhaustion(error)
             gone = isinstance(error, FileNotFoundError)

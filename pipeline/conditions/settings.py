@@ -34,7 +34,7 @@ class Family:
 
     def number(self) -> str:
         """The number in the example."""
-        match = re.fullmatch(self.pattern, self.example)
+        match = re.fullmatch(self.pattern, self.example, re.ASCII)
         return match[1] if match else ""
 
     def unavailable(self) -> str:
@@ -146,7 +146,7 @@ def parse_setting(name: str) -> Setting:
         CodecfakeError: If there is no such setting, its number is out of range, or the encoder is missing.
     """
     for family in FAMILIES:
-        if not (match := re.fullmatch(family.pattern, name)):
+        if not (match := re.fullmatch(family.pattern, name, re.ASCII)):
             continue
         setting = family.make(match[1] or "")
         if setting is None:

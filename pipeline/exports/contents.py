@@ -13,6 +13,7 @@ import numpy as np
 from codecfake.manifests.derived import PROCESSING, derived_manifests
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.records import read_json, read_parquet
 from codecfake.pipeline.config import saved_config
 from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
@@ -113,7 +114,8 @@ class Contents:
 
     def _read_file(self, row: dict[str, Any]) -> bytes:
         try:
-            content = (self.run_dir / row["path"]).read_bytes()
+            with open_plain(self.run_dir / row["path"]) as file:
+                content = file.readall()
         except OSError as error:
             raise self._unreadable(row["path"], error) from error
         if hashlib.sha256(content).hexdigest() != row["sha256"]:
