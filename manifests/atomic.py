@@ -15,6 +15,8 @@ TEMPORARY_PREFIX = ".tmp-"
 
 FOLDER_FLUSH_REFUSED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """What SMB and some FUSE file systems answer, which flush files only."""
+LINK_REFUSED = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+"""What a file system says that has no hard links, or none to there, or none left for the file."""
 
 FLUSH_THREADS = 16
 """They wait for the disk, which takes what many of them wait for in one go."""

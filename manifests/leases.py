@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Event, Thread
 
+from codecfake.manifests.atomic import LINK_REFUSED
 from codecfake.manifests.holders import Holder
 from codecfake.manifests.plain_files import open_plain
 
@@ -202,7 +203,25 @@ def _owner_died(right: Path, found: _Look) -> bool:
 
 
 def _create(path: Path, content: bytes) -> bool:
-    """Create a file, unless it is there."""
+    """Create a file with all its content at once, unless it is there: whoever is killed here leaves no empty one."""
+    draft = _new_sibling(path)
+    try:
+        draft.write_bytes(content)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            # NFS may make the link, lose the answer and try again.
+            return draft.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno not in LINK_REFUSED:
+                raise
+            return _create_without_links(path, content)
+        return True
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _create_without_links(path: Path, content: bytes) -> bool:
     try:
         file = path.open("xb")
     except FileExistsError:
@@ -217,4 +236,4 @@ def _create(path: Path, content: bytes) -> bool:
 
 
 def _new_sibling(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:16]}")
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}")

@@ -1,7 +1,7 @@
 """Reading the JSON and Parquet files that this program has written, which may be damaged since."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 MAXIMUM_JSON_BYTES = 1 << 28
 """The largest that is written names the files of a feature cache: 1,058,216 of them take some 70 MB."""
+
+MOST_ROWS = 1 << 23
+"""Of a table: eight times the published dataset."""
+MOST_TABLE_BYTES = 1 << 30
+BYTES_PER_ROW = 1 << 10
+"""What a table may take in memory: the first in any case, else the second for each row; manifests take some 450."""
+PLAIN_ENCODINGS = {"PLAIN", "RLE", "BIT_PACKED"}
+"""Columns in these take in memory what their pages take; in others a value may stand once for every row."""
+DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+BYTES_PER_VALUE = 8
+"""Of a number, or of the offset of a text; a column without a single value has them too."""
+ROWS_PER_LOOK = 1 << 16
 
 
 class DamagedFileError(CodecfakeError):
@@ -78,12 +90,15 @@ def read_parquet(
         next_step: What to type when it is damaged.
 
     Raises:
-        DamagedFileError: If it is none, or lacks a column.
+        DamagedFileError: If it is none, lacks a column, or would take far more memory than any table of this program.
         OSError: If it cannot be opened.
     """
     import pyarrow.parquet as pq
 
     with _refused(path, next_step):
+        wanted = columns if columns is not None else schema.names if schema is not None else None
+        if excess := _excess(path, wanted):
+            raise _damaged(path, excess, next_step)
         return pq.read_table(path, columns=columns, schema=schema)
 
 
@@ -93,6 +108,54 @@ def parquet_columns(path: Path, *, next_step: str = "") -> list[str]:
 
     with _refused(path, next_step):
         return pq.read_schema(path).names
+
+
+def _excess(path: Path, columns: Sequence[str] | None) -> str:
+    """What is too much of a table, found without reading it all at once: a small file may hold a large one."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        data = file.metadata
+        groups = [data.row_group(number) for number in range(data.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    if columns is not None:
+        chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+    stored = sum(chunk.total_uncompressed_size for chunk in chunks)
+    most = max(MOST_TABLE_BYTES, data.num_rows * BYTES_PER_ROW)
+    if data.num_rows > MOST_ROWS or stored > most:
+        return f"{data.num_rows:,} rows with {stored:,} bytes are more than any table here has"
+    values = sum(chunk.num_values for chunk in chunks)
+    if values * stored <= MOST_TABLE_BYTES:
+        return ""  # even with its longest values in every row
+    packed = [chunk for chunk in chunks if not PLAIN_ENCODINGS.issuperset(chunk.encodings)]
+    # Delta encodings cannot be read as a dictionary.
+    dictionaries = {
+        chunk.path_in_schema for chunk in packed if DICTIONARY_ENCODINGS.intersection(chunk.encodings)
+    }
+    taken = stored + values * BYTES_PER_VALUE
+    if taken > most:
+        return f"{values:,} values in {data.num_rows:,} rows are more than any table here has"
+    for size in _sizes(path, {chunk.path_in_schema for chunk in packed}, dictionaries):
+        taken += size
+        if taken > most:
+            return f"its {data.num_rows:,} rows would take more than {most:,} bytes"
+    return ""
+
+
+def _sizes(path: Path, columns: Collection[str], dictionaries: Collection[str]) -> Iterator[int]:
+    """Bytes that the values of some leaf columns take in memory, some rows after the other."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, read_dictionary=sorted(dictionaries)) as file:
+        for batch in file.iter_batches(ROWS_PER_LOOK, columns=sorted(columns)):
+            for column in batch.columns:
+                values = column.flatten() if pa.types.is_list(column.type) else column
+                if pa.types.is_dictionary(values.type):
+                    yield pc.sum(pc.take(pc.binary_length(values.dictionary), values.indices)).as_py() or 0
+                else:
+                    yield values.nbytes
 
 
 @contextmanager

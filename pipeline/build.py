@@ -15,6 +15,7 @@ from codecfake.pipeline.config import RunConfig, save_config
 from codecfake.pipeline.fingerprint import guard_run_folder, make_fingerprint
 from codecfake.pipeline.imports.record import refuse_import
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.restoring import restore_audio
 from codecfake.pipeline.resynthesis_job import PROBES, ResynthesisJob
 from codecfake.pipeline.retries import retry_shards
 from codecfake.pipeline.run_lock import run_lock
@@ -97,6 +98,7 @@ def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> 
                 next_step="repeat the command once the cause is gone; it does only what is missing",
             )
         _wait_until_listed(config.out, shards, monitor)
+    restore_audio(config.out, monitor.say)
     return BuildReport(len(shards) - len(done), len(done), split_run(config.out, monitor=monitor))
 
 

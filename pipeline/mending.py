@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 from codecfake.manifests.atomic import set_aside, temporary_sibling
-from codecfake.manifests.derived import DERIVED_FOLDER
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.records import DamagedFileError, read_parquet
 from codecfake.pipeline.described_damage import (
@@ -21,23 +20,28 @@ from codecfake.pipeline.described_damage import (
     retry_plans,
     source_damage,
 )
+from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.restoring import remaining_damage, restore_audio
 from codecfake.pipeline.retries import TASKS
+from codecfake.pipeline.run_splits import split_run
 from codecfake.pipeline.shard_store import published_shards
 from codecfake.pipeline.source import CHECKSUMS_SUFFIX, SOURCE, publish_source, read_source_table
-from codecfake.pipeline.splitting import SUPERSEDED, Policy, current_splits
+from codecfake.pipeline.split_folders import mend_tree
+from codecfake.pipeline.splitting import Policy, current_splits
 from codecfake.pipeline.tree_check import check_tree
-from codecfake.pipeline.verification import read_damage, record_damage
+from codecfake.pipeline.verification import record_damage
 
 ASSIGNED = re.compile(r"(published|speaker-disjoint)-seed(\d+)")
 """Name of a split that follows from its name and the run."""
 
 
 @dataclass(frozen=True)
-class AssignedSplit:
-    """A split that can be made again."""
+class DamagedSplit:
+    """A split to be mended once all audio is there."""
 
     folder: Path
-    policy: Policy
+    policy: Policy | None
+    """``None`` where it takes more than the run to make it again, as label files do."""
     seed: int
 
 
@@ -47,7 +51,8 @@ class SetAside:
 
     files: tuple[str, ...]
     """Relative to the run folder, each with what was wrong."""
-    splits: tuple[AssignedSplit, ...]
+    splits: tuple[DamagedSplit, ...]
+    """Still in their places."""
 
 
 def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
@@ -79,8 +84,9 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
         if damaged := record_damage(shard):
             found(shard / damaged[0], damaged[1])
             shard.rename(temporary_sibling(shard))  # the build clears it away
-    splits: list[AssignedSplit] = []
-    audio = {row["path"]: row["problem"] for row in read_damage(run_dir)}
+    restore_audio(run_dir, say)  # what a killed retry left to do
+    splits: list[DamagedSplit] = []
+    audio = {row["path"]: row["problem"] for row in remaining_damage(run_dir)}
     for split in current_splits(run_dir):
         problems = [(run_dir / path, problem) for path, problem in check_tree(run_dir, split)]
         if audio and not problems:
@@ -88,10 +94,9 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
         if not problems:
             continue
         found(*problems[0])
-        if name := ASSIGNED.fullmatch(split.name):
-            splits.append(AssignedSplit(split, cast("Policy", name[1]), int(name[2])))
-        else:
-            say(f"Next: remove {split}, and make it again: codecfake splits {run_dir} --labels DIR")
+        name = ASSIGNED.fullmatch(split.name)
+        policy, seed = (cast("Policy", name[1]), int(name[2])) if name else (None, 0)
+        splits.append(DamagedSplit(split, policy, seed))
     for detector in detectors(run_dir):
         for path, problem in detector_damage(detector):
             found(path, problem)
@@ -102,11 +107,20 @@ def set_aside_damaged(run_dir: Path, say: Callable[[str], None]) -> SetAside:
     return SetAside(tuple(files), tuple(splits))
 
 
-def set_aside_split(run_dir: Path, split: Path, say: Callable[[str], None]) -> None:
-    """Take a damaged split away, right before it is made again."""
-    aside = set_aside(split, SUPERSEDED)
-    if (aside / DERIVED_FOLDER).is_dir():
-        say(f"Its robustness conditions stay in {aside}; next: codecfake conditions {run_dir} --add SETTING")
+def mend_split(run_dir: Path, split: DamagedSplit, monitor: Monitor) -> None:
+    """Mend a damaged split in its place, or replace it where its audio changed; a killed call is repeated."""
+    is_damaged = any(True for _ in check_tree(run_dir, split.folder))
+    if split.policy:
+        split_run(run_dir, policy=split.policy, seed=split.seed, monitor=monitor, mend=is_damaged)
+        return
+    if is_damaged:
+        with suppress(CodecfakeError):
+            mend_tree(run_dir, split.folder, monitor.say)
+        is_damaged = any(True for _ in check_tree(run_dir, split.folder))
+    if is_damaged or _named_in(split.folder, [row["path"] for row in remaining_damage(run_dir)]):
+        monitor.say(
+            f"Next: move {split.folder} away, and make it again: codecfake splits {run_dir} --labels DIR"
+        )
 
 
 def _mend_source(source: Path, damaged: Sequence[Path]) -> None:

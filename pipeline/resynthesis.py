@@ -60,7 +60,8 @@ class Resynthesis:
                 adapter = None if shard.codec == REAL else self.adapter_of(shard.codec)
                 if sources is None:
                     rate = adapter.card.sample_rate if adapter else self.sample_rate
-                    wanted = ((row["corpus"], row["path"]) for row in shard.utterances)
+                    parts = shard.batched_with or (shard.utterances,)
+                    wanted = ((row["corpus"], row["path"]) for part in parts for row in part)
                     roots = folders.enter_context(staged(self.corpus_roots, wanted))
                     sources = BlockSources(roots, rate, keep=len(pending) > 1)
                 draft = folders.enter_context(self.sink.draft(self.run_dir, shard.codec, shard.id))

@@ -1,15 +1,14 @@
 """Redoing just what failed: quarantined utterances, and files that `verify` found damaged.
 
-A published shard is never changed. A retry adds shards of its own, ``retry-001-00000``, whose rows count
-before those of the shards they mend. What a retry is to do is published before it is done, so a killed retry
-goes on.
+The rows of a published shard are never changed. A retry adds shards of its own, ``retry-001-00000``, whose rows count
+before those of the shards they mend, unless the same bytes came out: these are put back. What a retry is to do is
+published before it is done, so a killed retry goes on.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import published
 from codecfake.manifests.reasons import Reason
@@ -19,15 +18,21 @@ from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora import list_corpora
 from codecfake.pipeline.corpora.listing import CorpusListing
 from codecfake.pipeline.monitor import Monitor
+from codecfake.pipeline.restoring import remaining_damage
 from codecfake.pipeline.shard_store import RETRY_PREFIX, read_items
 from codecfake.pipeline.shards import Shard, SourceRow, cut_shards
-from codecfake.pipeline.source import RETRIES, SOURCE, current_source, inspect, publish_source
-from codecfake.pipeline.verification import read_damage
-
-if TYPE_CHECKING:
-    pass
+from codecfake.pipeline.source import (
+    RETRIES,
+    SOURCE,
+    current_source,
+    inspect,
+    publish_source,
+    read_source_table,
+)
 
 TASKS = "items.parquet"
+WAS_MADE = "was_made"
+"""Column that tells audio that was made and got damaged, of which the same bits are wanted, from what failed."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,13 @@ def plan_retry(config: RunConfig, reason: Reason | None, monitor: Monitor) -> Re
     """
     run_dir = config.out
     bad_sources = [row for row in current_source(run_dir).to_pylist() if _matches(row["reason"], reason)]
-    tasks = {(row["codec"], row["utterance_id"]) for row in _failed_items(run_dir, reason)}
+    failed = _failed_items(run_dir, reason)
+    tasks = {(row["codec"], row["utterance_id"]): row["reason"] == Reason.DAMAGED for row in failed}
     if not bad_sources and not tasks:
         return None
     read_again = inspect(_listings(config, bad_sources), monitor)
     usable = [row for row in read_again.to_pylist() if row["reason"] is None]
-    tasks |= {(codec, row["utterance_id"]) for row in usable for codec in (REAL, *config.codecs)}
+    tasks |= {(codec, row["utterance_id"]): False for row in usable for codec in (REAL, *config.codecs)}
     number = 1 + len(list((run_dir / RETRIES).glob("[0-9]*")))
     folder = run_dir / RETRIES / f"{number:03d}"
     publish_source(read_again, folder / SOURCE)
@@ -73,14 +79,31 @@ def retry_shards(run_dir: Path) -> list[Shard]:
     if not plans:
         return []
     rows = {row["utterance_id"]: row for row in current_source(run_dir).to_pylist()}
+    usable = [row for row in read_source_table(run_dir / SOURCE).to_pylist() if row["reason"] is None]
+    first_shards = cut_shards("", usable)
     shards = []
     for plan in plans:
-        by_codec: dict[str, list[SourceRow]] = defaultdict(list)
-        for task in read_parquet(plan, ["codec", "utterance_id"]).to_pylist():
-            by_codec[task["codec"]].append(rows[task["utterance_id"]])
-        for codec, utterances in by_codec.items():
-            shards += cut_shards(codec, utterances, f"{RETRY_PREFIX}{plan.parent.name}-")
+        by_codec: dict[tuple[str, bool], list[SourceRow]] = defaultdict(list)
+        for task in read_parquet(plan).to_pylist():
+            by_codec[task["codec"], task.get(WAS_MADE, False)].append(rows[task["utterance_id"]])
+        for (codec, was_made), utterances in by_codec.items():
+            prefix = f"{RETRY_PREFIX}{plan.parent.name}-"
+            if was_made:
+                again = cut_shards(codec, utterances, f"{prefix}again-")
+                shards += [replace(shard, batched_with=_holding(shard, first_shards)) for shard in again]
+            else:
+                shards += cut_shards(codec, utterances, prefix)
     return shards
+
+
+def _holding(shard: Shard, first_shards: Sequence[Shard]) -> tuple[tuple[SourceRow, ...], ...]:
+    """The utterances of the shards that hold those of a retry, or nothing if some are in none."""
+    wanted = {row["utterance_id"] for row in shard.utterances}
+    found = tuple(
+        one.utterances for one in first_shards if any(row["utterance_id"] in wanted for row in one.utterances)
+    )
+    held = {row["utterance_id"] for part in found for row in part}
+    return found if wanted <= held else ()
 
 
 def _failed_items(run_dir: Path, reason: Reason | None) -> list[dict]:
@@ -89,7 +112,7 @@ def _failed_items(run_dir: Path, reason: Reason | None) -> list[dict]:
     failed = [row for row in quarantined if _matches(row["reason"], reason)]
     if reason in (None, Reason.DAMAGED):
         current = set(items["path"].to_pylist())
-        failed += [row for row in read_damage(run_dir) if row["path"] in current]
+        failed += [row for row in remaining_damage(run_dir) if row["path"] in current]
     return failed
 
 
@@ -106,11 +129,12 @@ def _listings(config: RunConfig, rows: Sequence[SourceRow]) -> list[CorpusListin
     ]
 
 
-def _publish_tasks(tasks: set[tuple[str, str]], path: Path) -> None:
+def _publish_tasks(tasks: Mapping[tuple[str, str], bool], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     codecs, utterances = zip(*sorted(tasks), strict=True) if tasks else ((), ())
-    schema = pa.schema([("codec", pa.string()), ("utterance_id", pa.string())])
+    schema = pa.schema([("codec", pa.string()), ("utterance_id", pa.string()), (WAS_MADE, pa.bool_())])
+    was_made = [tasks[task] for task in zip(codecs, utterances, strict=True)]
     with published(path) as temporary:
-        pq.write_table(pa.table([list(codecs), list(utterances)], schema=schema), temporary)
+        pq.write_table(pa.table([list(codecs), list(utterances), was_made], schema=schema), temporary)

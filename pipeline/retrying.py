@@ -7,14 +7,12 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.build import BuildReport, RunBlocks, build_locked, plan_shards
 from codecfake.pipeline.config import RunConfig
-from codecfake.pipeline.mending import SetAside, set_aside_damaged, set_aside_split
+from codecfake.pipeline.mending import SetAside, mend_split, set_aside_damaged
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.retries import RetryPlan, plan_retry
 from codecfake.pipeline.run_lock import run_lock
-from codecfake.pipeline.run_splits import split_run
 from codecfake.pipeline.shard_store import is_published, read_shard_items, shard_path
 from codecfake.pipeline.source import SOURCE, ensure_source, list_sources
-from codecfake.pipeline.tree_check import check_tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,9 +47,7 @@ def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_blocks
         plan = plan_retry(config, reason, monitor)
         report = build_locked(config, monitor, run_blocks)
         for split in aside.splits:
-            if any(True for _ in check_tree(config.out, split.folder)):
-                set_aside_split(config.out, split.folder, monitor.say)
-            split_run(config.out, policy=split.policy, seed=split.seed, monitor=monitor)
+            mend_split(config.out, split, monitor)
         return RetryReport(plan, report, aside.files)
 
 

@@ -28,6 +28,7 @@ def split_run(
     labels: Path | None = None,
     seed: int | None = None,
     monitor: Monitor,
+    mend: bool = False,
 ) -> SplitReport:
     """Split everything that a run has published, and make its Codecfake tree.
 
@@ -37,6 +38,7 @@ def split_run(
         labels: Folder with the authors' own label files, instead of a policy.
         seed: Seed of the assignment; when absent that of the run, 0 for an imported one.
         monitor: Told about the progress.
+        mend: Whether files of the split that is there are damaged.
 
     Raises:
         CodecfakeError: If it has no audio to split, or the policy needs speakers and none is known.
@@ -60,6 +62,7 @@ def split_run(
         labels=labels,
         seed=run_seed if seed is None else seed,
         report=monitor.say,
+        mend=mend,
     )
 
 

@@ -38,7 +38,14 @@ AUDIO = "audio"
 ITEMS = "items.parquet"
 RECORD = "shard.json"
 RETRY_PREFIX = "retry-"
-RECORD_FIELDS = {"codec": str, "shard": str, "items_sha256": str}
+NUMBER = (int, float)
+RECORD_FIELDS = {
+    "codec": str,
+    "shard": str,
+    "items_sha256": str,
+    "source_seconds": NUMBER,
+    "wall_seconds": NUMBER,
+}
 """What every ``shard.json`` says, and code here relies on."""
 WHEN_DAMAGED = "codecfake verify RUN"
 
@@ -180,7 +187,8 @@ def latest_items(shards: Sequence[Path], tables: "Sequence[pa.Table]") -> "pa.Ta
         tables: The rows of each.
 
     Returns:
-        One row per utterance and codec: the latest with audio, else the latest.
+        One row per utterance and codec: the latest with audio, else the latest. Where a retry made the very bytes
+        of an earlier row, that row counts: they are put back there.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -207,12 +215,16 @@ def _codecs_and_utterances(table: "pa.Table") -> "pa.ChunkedArray":
 
 def _latest_rows(table: "pa.Table", shard_ids: list[str]) -> list[int]:
     """Pick a row per codec and utterance; a retry's id sorts behind that of every shard before it."""
-    best: dict[tuple[str, str], tuple[tuple[bool, bool, str], int]] = {}
-    columns = (table["codec"].to_pylist(), table["utterance_id"].to_pylist(), table["reason"].to_pylist())
-    for index, (codec, utterance_id, reason) in enumerate(zip(*columns, strict=True)):
-        shard_id = shard_ids[index]
-        rank = (reason is None, shard_id.startswith(RETRY_PREFIX), shard_id)
-        key = (codec, utterance_id)
-        if key not in best or rank > best[key][0]:
-            best[key] = (rank, index)
-    return sorted(index for _, index in best.values())
+    rows = table.select(["codec", "utterance_id", "reason", "sha256", "source_sha256"]).to_pylist()
+
+    def rank(index: int) -> tuple[bool, bool, str]:
+        is_retry = shard_ids[index].startswith(RETRY_PREFIX)
+        return rows[index]["reason"] is None, is_retry, shard_ids[index]
+
+    best: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str | None, ...], int] = {}
+    for index in sorted(range(len(rows)), key=rank):
+        row = rows[index]
+        counts = first.setdefault(tuple(row.values()), index) if row["sha256"] else index
+        best[row["codec"], row["utterance_id"]] = counts
+    return sorted(best.values())

@@ -58,13 +58,19 @@ class ShardWork:
         self._limit = resynthesis.device.limit(adapter) if adapter else None
         self._output_rate = resynthesis.sample_rate or (adapter.card.sample_rate if adapter else None)
         self._clock = StageClock()
+        self._wanted = {source["utterance_id"] for source in shard.utterances}
         self._halved: list[int] = []
         self._began = time.monotonic()
 
     def run(self) -> list[dict[str, Any]]:
         """Write the audio of the shard; gives one row per utterance."""
         device = self._resynthesis.device
-        batches = device.batches(self._shard.utterances, self._adapter, self._limit)
+        batches = [
+            batch
+            for utterances in self._shard.batched_with or (self._shard.utterances,)
+            for batch in device.batches(utterances, self._adapter, self._limit)
+            if any(source["utterance_id"] in self._wanted for source in batch)
+        ]
         with ThreadPoolExecutor(device.slots + READ_AHEAD_BATCHES, "batches") as pool:
             items = [row for rows in pool.map(self._run_batch, batches) for row in rows]
         _refuse_hopeless_shard(self._shard, items)
@@ -93,8 +99,10 @@ class ShardWork:
         good = [wave for wave in waves if not isinstance(wave, Quarantined)]
         results = iter(self._through_codec(good))
         outcomes = [wave if isinstance(wave, Quarantined) else next(results) for wave in waves]
-        rows = list(workers.map(self._write, batch, waves, outcomes))
-        self._resynthesis.monitor.advance(sum(source["seconds"] for source in batch))
+        done = zip(batch, waves, outcomes, strict=True)
+        wanted = [one for one in done if one[0]["utterance_id"] in self._wanted]
+        rows = list(workers.map(self._write, *zip(*wanted, strict=True)))
+        self._resynthesis.monitor.advance(sum(source["seconds"] for source, _, _ in wanted))
         return rows
 
     def _read(self, source: SourceRow) -> SourceWave | PreparedWave | Quarantined:

@@ -28,6 +28,8 @@ class Shard:
     codec: str
     id: str
     utterances: tuple[SourceRow, ...]
+    batched_with: tuple[tuple[SourceRow, ...], ...] = ()
+    """Utterances of the shards that these were part of before, whose batches give the same bits once more."""
 
     @property
     def seconds(self) -> float:

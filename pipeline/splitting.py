@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, publish_json, set_aside
-from codecfake.manifests.checksums import CHECKSUMS, publish_checksums
+from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json
+from codecfake.manifests.checksums import CHECKSUMS, altered_files, publish_checksums
 from codecfake.manifests.dataset import CodecRecord, build_dataset_table, digest_table, write_dataset
+from codecfake.manifests.derived import DERIVED_FOLDER, MANIFEST
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.label_files import write_label_files
 from codecfake.manifests.label_matching import (
     LabelAssignment,
@@ -21,6 +23,7 @@ from codecfake.manifests.label_matching import (
     name_files,
     place_by_labels,
 )
+from codecfake.manifests.records import read_json
 from codecfake.manifests.split_summary import count_dataset, count_left_out, warn, warn_of_changed_sources
 from codecfake.manifests.splits import (
     Placement,
@@ -29,15 +32,23 @@ from codecfake.manifests.splits import (
     place_items,
     source_rows,
 )
+from codecfake.pipeline.split_folders import (
+    SUPERSEDED,
+    TREE_NAME,
+    finish_replacements,
+    has_manifest,
+    publish_folder,
+    remove_drafts,
+    replace_files,
+)
 from codecfake.pipeline.tree import TreeReport, link_tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Policy = Literal["published", "speaker-disjoint"]
-TREE_NAME = "Codecfake"
 SPLITS_FOLDER = "splits"
-SUPERSEDED = ".superseded-"
+SUMMARY = "splits.json"
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,12 @@ def make_split(
     labels: Path | None,
     seed: int,
     report: Callable[[str], None],
+    mend: bool = False,
 ) -> SplitReport:
     """Split the built files of a run, and publish ``splits/<name>`` as the last act.
 
-    A split of the same inputs is left as it is. One of other inputs, as before a retry, is renamed to
-    ``<name>.superseded-1`` and so on, never deleted.
+    A split of the same inputs is left as it is, or mended in its place. One of other inputs, as before a retry, is
+    renamed to ``<name>.superseded-1`` and so on, never deleted.
 
     Args:
         run_dir: The run.
@@ -85,6 +97,7 @@ def make_split(
         labels: Folder of the authors' own label files, to take their assignment instead.
         seed: Seed of the assignment; label files need none.
         report: Receives lines about the progress.
+        mend: Whether files of the split that is there are damaged.
 
     Returns:
         What the split holds.
@@ -124,6 +137,7 @@ def make_split(
         placement=placement,
         matched=matched,
         report=report,
+        mend=mend,
     )
 
 
@@ -138,6 +152,7 @@ def publish_split(
     placement: Placement,
     matched: LabelAssignment | None = None,
     report: Callable[[str], None],
+    mend: bool = False,
 ) -> SplitReport:
     """Publish a split whose files have their places; see `make_split`, which takes the same.
 
@@ -151,7 +166,9 @@ def publish_split(
         placement: Where each usable row of ``items`` is used.
         matched: How label files met the files, if they were used.
         report: Receives lines about the progress.
+        mend: Whether files of the split that is there are damaged.
     """
+    finish_replacements(run_dir / SPLITS_FOLDER)
     usable = items.filter(items["reason"].is_null())
     head = dict(head)
     report(f"Writing the manifests of {name}")
@@ -161,14 +178,25 @@ def publish_split(
     head["input_digest"] = _digest_inputs(head, codecs, table)
     folder = run_dir / SPLITS_FOLDER / name
     existing = _read_summary(folder)
-    if existing.get("input_digest") == head["input_digest"]:
+    is_same = existing.get("input_digest") == head["input_digest"]
+    if is_same and not mend:
+        remove_drafts(folder)
         report(f"{name} is already up to date")
         return SplitReport(name, folder, False, existing, None, None)
 
     work_dir = folder.with_name(f"{TEMPORARY_PREFIX}{name}-{head['input_digest'][:12]}")
     write_dataset(table, work_dir)
-    tree = link_tree(run_dir, table, work_dir / TREE_NAME, report)
-    write_label_files(table, work_dir / TREE_NAME / "label")
+    altered = dict(altered_files(folder / CHECKSUMS))
+    is_held = has_manifest(folder, table)
+    if is_held and folder / MANIFEST not in altered:
+        # Another version of pyarrow writes other bytes, by whose digest detectors and conditions know the split.
+        shutil.copyfile(folder / MANIFEST, work_dir / MANIFEST)
+    in_place = is_same or is_held
+    if in_place:
+        report(f"Mending {name} in its place: it holds the same files")
+    tree_dir = (folder if in_place else work_dir) / TREE_NAME
+    tree = link_tree(run_dir, table, tree_dir, report, mend=in_place)
+    write_label_files(table, tree_dir / "label")
     summary = head | count_dataset(table) | count_left_out(items, usable, placement)
     if matched:
         summary["labels"] |= {
@@ -177,21 +205,32 @@ def publish_split(
             "unnamed": matched.unnamed,
             "unnamed_examples": matched.unnamed_examples,
         }
-    summary["copied_files"] = tree.copied
+    counted = existing if in_place and folder / SUMMARY not in altered else {}
+    summary["copied_files"] = counted.get("copied_files", tree.copied)
     summary["warnings"] = [*warn(summary), *warn_of_changed_sources(usable, source)]
-    publish_json(work_dir / "splits.json", summary)
+    publish_json(work_dir / SUMMARY, summary)
     publish_checksums(
         work_dir / CHECKSUMS,
-        dict.fromkeys(work_dir / name for name in ("manifest.parquet", "manifest.csv", "splits.json")),
+        dict.fromkeys(work_dir / name for name in (MANIFEST, "manifest.csv", SUMMARY)),
     )
-    superseded = _publish_folder(work_dir, folder)
+    if in_place:
+        replace_files(work_dir, folder)
+        return SplitReport(name, folder, True, summary, tree, None)
+    superseded = publish_folder(work_dir, folder)
+    if superseded and (superseded / DERIVED_FOLDER).is_dir():
+        report(f"The robustness conditions of the files before stay in {superseded / DERIVED_FOLDER}")
+        report(f"Next: codecfake conditions {run_dir} --split {name} --add SETTING")
     return SplitReport(name, folder, True, summary, replace(tree, folder=folder / TREE_NAME), superseded)
 
 
 def current_splits(run_dir: Path) -> list[Path]:
     """Folders of the published splits of a run, without the superseded ones."""
-    found = sorted(path.parent for path in (run_dir / SPLITS_FOLDER).glob("[!.]*/splits.json"))
-    return [folder for folder in found if SUPERSEDED not in folder.name]
+    folder = run_dir / SPLITS_FOLDER
+    # Either file tells: a split that lost one of them is damaged, not absent.
+    found = {
+        path.parent for name in ("splits.json", "manifest.parquet") for path in folder.glob(f"[!.]*/{name}")
+    }
+    return sorted(split for split in found if SUPERSEDED not in split.name)
 
 
 def _digest_labels(folder: Path) -> str:
@@ -209,18 +248,7 @@ def _digest_inputs(head: dict[str, Any], codecs: Mapping[str, CodecRecord], tabl
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
-        summary = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(folder / "splits.json", {})
+    except (OSError, CodecfakeError) as error:
+        refuse_exhaustion(error)
         return {}
-    return summary if isinstance(summary, dict) else {}
-
-
-def _publish_folder(work_dir: Path, folder: Path) -> Path | None:
-    """Rename ``work_dir`` to ``folder``; what is there moves aside, what killed calls left goes."""
-    flush_to_disk(work_dir)
-    superseded = set_aside(folder, SUPERSEDED) if folder.exists() else None
-    work_dir.rename(folder)
-    flush_to_disk(folder.parent)
-    for stale in folder.parent.glob(f"{TEMPORARY_PREFIX}{folder.name}-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    return superseded

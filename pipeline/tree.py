@@ -1,6 +1,5 @@
 """The Codecfake tree: ``train/``, ``dev/`` and ``test/C1/`` ... out of hard links over the audio store."""
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codecfake.manifests.atomic import TEMPORARY_PREFIX, flush_to_disk, published
+from codecfake.manifests.atomic import (
+    LINK_REFUSED,
+    TEMPORARY_PREFIX,
+    flush_to_disk,
+    published,
+    temporary_sibling,
+)
 from codecfake.manifests.dataset import condition_rows, digest_table
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
@@ -23,9 +28,6 @@ from codecfake.manifests.splits import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-LINK_REFUSED = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-"""What a file system says that has no hard links, or none to there, or none left for the file."""
 
 THREADS = 4
 LINKS_PER_TASK = 2_000
@@ -46,7 +48,9 @@ class TreeReport:
     """Files in the folders of the tree that no manifest row names; left alone."""
 
 
-def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable[[str], None]) -> TreeReport:
+def link_tree(
+    run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable[[str], None], *, mend: bool = False
+) -> TreeReport:
     """Make the published folder layout out of links to the audio of a run.
 
     A new tree is made beside its place and renamed at the end; what a killed call left there is used again.
@@ -57,18 +61,20 @@ def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable
         table: A dataset table.
         tree_dir: The folder to make, usually ``Codecfake``.
         report: Receives lines about the progress.
+        mend: Whether other files in the places of those of the run are damage, to be replaced.
 
     Returns:
         What was linked, copied and kept.
 
     Raises:
         CodecfakeError: If a path of the manifest leaves its folder, audio is missing, or another file stands
-            in the place of one of the tree (it is not overwritten).
+            in the place of one of the tree (it is not overwritten, but to mend).
     """
     refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])
     is_new = not tree_dir.exists()
     temporary = f"{TEMPORARY_PREFIX}{tree_dir.name}-{digest_table(table)[:12]}"
     work_dir = tree_dir.with_name(temporary) if is_new else tree_dir
+    removed = "" if is_new else TEMPORARY_PREFIX if mend else None
     folders = tree_folders(table)
     total = sum(len(rows) for rows in folders.values())
     report(f"Linking {total:,} files into the tree {tree_dir.name}")
@@ -76,12 +82,15 @@ def link_tree(run_dir: Path, table: "pa.Table", tree_dir: Path, report: Callable
     outcomes: Counter[str] = Counter()
     examples: dict[str, str] = {}
     strangers = 0
-    files, paths = (table[name].combine_chunks() for name in ("file", "path"))
+    files, paths, digests = (table[name].combine_chunks() for name in ("file", "path", "sha256"))
     for folder, rows in folders.items():
         (work_dir / folder).mkdir(parents=True, exist_ok=True)
         names = files.take(rows).to_pylist()
-        strangers += _count_strangers(work_dir / folder, set(names), remove=is_new)
-        for outcome, name in _link_all(run_dir, work_dir / folder, names, paths.take(rows).to_pylist()):
+        strangers += _count_strangers(work_dir / folder, set(names), removed)
+        meant = digests.take(rows).to_pylist() if mend else None
+        for outcome, name in _link_all(
+            run_dir, work_dir / folder, names, paths.take(rows).to_pylist(), meant
+        ):
             outcomes[outcome] += 1
             examples.setdefault(outcome, f"{folder}/{name}")
             if (done := outcomes.total()) % LINKS_PER_REPORT == 0:
@@ -106,12 +115,19 @@ def tree_folders(table: "pa.Table") -> dict[str, np.ndarray]:
     return folders | {f"test/{name}": rows for name, rows in condition_rows(table).items()}
 
 
-def _link_all(run_dir: Path, folder: Path, names: list[str], paths: list[str]) -> Iterator[tuple[str, str]]:
-    def link_some(start: int) -> list[tuple[str, str]]:
-        some = slice(start, start + LINKS_PER_TASK)
-        pairs = zip(paths[some], names[some], strict=True)
+def _link_all(
+    run_dir: Path, folder: Path, names: list[str], paths: list[str], digests: list[str] | None
+) -> Iterator[tuple[str, str]]:
+    def link_one(position: int) -> tuple[str, str]:
         # Plain strings: making two paths takes as long as making a link.
-        return [(link_file(f"{run_dir}/{path}", f"{folder}/{name}"), name) for path, name in pairs]
+        source, target = f"{run_dir}/{paths[position]}", f"{folder}/{names[position]}"
+        outcome = link_file(source, target)
+        if outcome == "different" and digests:
+            outcome = _replace_damaged(Path(source), Path(target), digests[position])
+        return outcome, names[position]
+
+    def link_some(start: int) -> list[tuple[str, str]]:
+        return [link_one(position) for position in range(start, min(start + LINKS_PER_TASK, len(names)))]
 
     with ThreadPoolExecutor(THREADS) as pool:
         for outcomes in pool.map(link_some, range(0, len(names), LINKS_PER_TASK)):
@@ -141,6 +157,16 @@ def link_file(source: str | Path, target: str | Path) -> str:
     return "copied"
 
 
+def _replace_damaged(source: Path, target: Path, digest: str) -> str:
+    """Put ``source`` in the place of ``target``, unless it is ``source`` that is damaged."""
+    if file_sha256(source) != digest:
+        return "kept"
+    temporary = temporary_sibling(target)
+    outcome = link_file(source, temporary)
+    temporary.replace(target)
+    return outcome
+
+
 def is_same_file(first: str | Path, second: str | Path) -> bool:
     """Tell whether two paths are one file, or two files of one content."""
     try:
@@ -155,12 +181,13 @@ def is_same_file(first: str | Path, second: str | Path) -> bool:
     return ours.st_size == theirs.st_size and file_sha256(Path(first)) == file_sha256(Path(second))
 
 
-def _count_strangers(folder: Path, names: set[str], *, remove: bool) -> int:
-    """Count the entries of a folder that are not of the tree; in an unpublished tree, remove them."""
+def _count_strangers(folder: Path, names: set[str], removed: str | None) -> int:
+    """Count the entries of a folder that are not of the tree, and remove those whose names start with ``removed``."""
     with os.scandir(folder) as entries:
         strangers = [entry.path for entry in entries if entry.name not in names]
-    for stranger in strangers if remove else ():
-        Path(stranger).unlink()
+    for stranger in map(Path, strangers):
+        if removed is not None and stranger.name.startswith(removed):
+            stranger.unlink()
     return len(strangers)
 
 

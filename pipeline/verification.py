@@ -2,9 +2,10 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
-from codecfake.manifests.records import read_json
+from codecfake.manifests.records import DamagedFileError, read_json
 from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.conditions.checking import check_manifest, derived_stores
 from codecfake.pipeline.described_damage import described_damage
@@ -142,20 +143,49 @@ def read_damage(run_dir: Path) -> list[dict[str, Any]]:
     path = run_dir / SAVED_AS
     if not path.is_file():
         return []
-    damage = read_json(path, {"damage": list}, next_step=f"codecfake verify {run_dir}")["damage"]
+    again = f"codecfake verify {run_dir}"
+    damage = read_json(path, {"damage": list}, next_step=again)["damage"]
+    names = [field.name for field in fields(Damage)]
+    for row in damage:
+        if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in names):
+            raise DamagedFileError(
+                f"{path} is damaged: it holds {row!r:.80}", cause="it was changed since", next_step=again
+            )
     return [row | {"reason": str(Reason.DAMAGED)} for row in damage if row["utterance_id"]]
 
 
 def _check_shard(run_dir: Path, shard: Path) -> "tuple[pa.Table, list[Damage]]":
     """Read the rows of a shard, none if they are damaged, and look for files that are none of its own."""
     where = shard.relative_to(run_dir).as_posix()
-    if damaged := record_damage(shard):
+    items, damaged = _read_shard(shard)
+    if damaged:
         name, problem = damaged
-        return item_schema().empty_table(), [Damage(f"{where}/{name}", problem)]
-    items = read_shard_items(shard)
+        return items, [Damage(f"{where}/{name}", problem)]
+    if misplaced := _misplaced(run_dir, shard, items):
+        return item_schema().empty_table(), [Damage(where, misplaced)]
     names = {path.name for path in (shard / AUDIO).glob("*")}
     strangers = sorted(names - {Path(path).name for path in items["path"].to_pylist() if path})
     return items, [Damage(f"{where}/{AUDIO}/{name}", "no row of the shard names it") for name in strangers]
+
+
+def _misplaced(run_dir: Path, shard: Path, items: "pa.Table") -> str:
+    """Tell a shard that was copied or renamed from one that was published in its place."""
+    import pyarrow.compute as pc
+
+    record, place = read_record(shard), shard
+    if (record["codec"], record["shard"]) != (shard.parent.name, shard.name):
+        place = shard.parents[1] / record["codec"] / record["shard"]
+    paths = items["path"].drop_null()
+    inside = f"{shard.relative_to(run_dir).as_posix()}/{AUDIO}/"
+    strangers = paths.filter(pc.invert(pc.starts_with(paths, inside)))
+    if place == shard and 0 < len(paths) == len(strangers) and is_plain(strangers[0].as_py()):
+        place = run_dir / strangers[0].as_py().partition(f"/{AUDIO}/")[0]
+    if place == shard:
+        return ""
+    origin = os.path.relpath(place, run_dir)
+    if place.exists():
+        return f"a copy of {origin}; move it out of the run"
+    return f"it was published as {origin}; rename it back"
 
 
 def _anonymous(items: "pa.Table") -> "pa.Table":
@@ -171,17 +201,24 @@ def _anonymous(items: "pa.Table") -> "pa.Table":
 
 def record_damage(shard: Path) -> tuple[str, str] | None:
     """Name what is damaged of the two files that describe a shard, and what is wrong with it."""
+    return _read_shard(shard)[1]
+
+
+def _read_shard(shard: Path) -> "tuple[pa.Table, tuple[str, str] | None]":
+    """The rows of a shard, none if one of the files that describe it is damaged, with what is wrong then."""
+    none = item_schema().empty_table()
     try:
         published_digest = read_record(shard)["items_sha256"]
     except (OSError, CodecfakeError) as error:
         refuse_exhaustion(error)
-        return RECORD, _describe(error)
+        return none, (RECORD, _describe(error))
     try:
-        found = file_sha256(shard / ITEMS)
-    except OSError as error:
+        if file_sha256(shard / ITEMS) != published_digest:
+            return none, (ITEMS, "its sha256 is not that of shard.json")
+        return read_shard_items(shard), None
+    except (OSError, ValueError, CodecfakeError) as error:
         refuse_exhaustion(error)
-        return ITEMS, _describe(error)
-    return None if found == published_digest else (ITEMS, "its sha256 is not that of shard.json")
+        return none, (ITEMS, _describe(error))
 
 
 def _check_files(run_dir: Path, monitor: Monitor, rows: "pa.RecordBatch") -> list[Damage]:
@@ -215,4 +252,6 @@ def _problem_of(path: Path, row: dict[str, Any]) -> str:
 
 
 def _describe(error: Exception) -> str:
-    return "it is gone" if isinstance(error, FileNotFoundError) else f"it cannot be read: {error}"
+    if isinstance(error, FileNotFoundError):
+        return "it is gone"
+    return f"it cannot be read: {error.what if isinstance(error, CodecfakeError) else error}"

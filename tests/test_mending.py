@@ -36,9 +36,7 @@ def test_every_split_takes_the_audio_that_was_made_again(config):
     assert not verify_here(config).is_whole
     retry_here(config)
     assert verify_here(config).is_whole
-    where = audio.relative_to(config.out).as_posix()
     for split in ("published-seed0", other):
-        assert where not in {row["path"] for row in manifest(config.out, split)}
         assert len(open_trials(config.out, split).train)
     assert retry_here(config).plan is None
 

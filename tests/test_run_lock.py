@@ -38,6 +38,22 @@ with run_lock(Path(sys.argv[1]), lost.set):
     print("lost" if lost.wait(60) else "kept", flush=True)
 """
 
+DIE_AT_STEP = """
+import itertools, os, signal, sys
+from pathlib import Path
+from codecfake.pipeline.run_lock import run_lock
+
+steps = itertools.count()
+
+def die(event, arguments):
+    if event in ("open", "os.link", "os.remove") and next(steps) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+with run_lock(Path(sys.argv[1])):
+    pass
+"""
+
 
 @contextmanager
 def held_by_another_process(run_dir: Path, where: str = "here"):
@@ -118,6 +134,18 @@ def test_a_process_that_was_killed_while_it_freed_the_folder_does_not_hold_it(tm
     leave_lease(tmp_path, process_start="1")
     leave_right(tmp_path)
     assert_free(tmp_path)
+
+
+def test_wherever_a_process_is_killed_the_folder_is_free_at_once(tmp_path):
+    for step in range(30):
+        ended = subprocess.run([sys.executable, "-c", DIE_AT_STEP, str(tmp_path), str(step)])
+        if ended.returncode == 0:
+            break
+        for left in tmp_path.glob(".lock*"):
+            assert len(left.name.split(".")[-1]) == 32 or json.loads(left.read_text())["pid"]
+        with run_lock(tmp_path):
+            pass
+    assert 5 < step < 29
 
 
 def test_a_living_process_of_another_machine_is_left_alone(tmp_path, hurried, monkeypatch):
