@@ -105,8 +105,13 @@ def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: boo
         return
     derived = [damage.path for damage in report.damage if f"/{DERIVED_FOLDER}/" in damage.path]
     if derived:
-        say(f"Next: remove the shards of {len(derived):,} damaged files under {DERIVED_FOLDER}/, and repeat")
-        say(f"      codecfake conditions {run_dir} --add SETTING")
+        files = sum("/shards/" in path for path in derived)
+        first = (
+            f"remove the shards of {files:,} damaged files under {DERIVED_FOLDER}/, and repeat "
+            if files
+            else ""
+        )
+        say(f"Next: {first}codecfake conditions {run_dir} --add SETTING")
     is_own = len(report.damage) > len(derived)
     if is_imported:
         if is_own or report.missing_shards:

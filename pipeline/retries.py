@@ -12,7 +12,7 @@ from pathlib import Path
 
 from codecfake.manifests.atomic import published
 from codecfake.manifests.reasons import Reason
-from codecfake.manifests.records import read_parquet
+from codecfake.manifests.records import DamagedFileError, read_parquet
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig
 from codecfake.pipeline.corpora import list_corpora
@@ -85,6 +85,12 @@ def retry_shards(run_dir: Path) -> list[Shard]:
     for plan in plans:
         by_codec: dict[tuple[str, bool], list[SourceRow]] = defaultdict(list)
         for task in read_parquet(plan).to_pylist():
+            if task["utterance_id"] not in rows:
+                raise DamagedFileError(
+                    f"{plan} names {task['utterance_id']}, which is in no source manifest of the run",
+                    cause="one of them was changed or removed since",
+                    next_step=f"bring {run_dir / SOURCE} back from a backup",
+                )
             by_codec[task["codec"], task.get(WAS_MADE, False)].append(rows[task["utterance_id"]])
         for (codec, was_made), utterances in by_codec.items():
             prefix = f"{RETRY_PREFIX}{plan.parent.name}-"

@@ -224,3 +224,11 @@ def test_an_import_that_lost_its_source_manifest_is_told_and_its_digest_is_no_ma
     assert told(run) == {"source.parquet": "it is gone"}
     shutil.rmtree(run / "splits")  # as an import that was killed before its source manifest
     assert told(run) == {}
+
+
+def test_a_plan_of_an_utterance_that_nobody_knows_is_told_in_words(run):
+    plan = run / "retries" / "001" / "items.parquet"
+    plan.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"codec": ["F01"], "utterance_id": ["p999_001"]}), plan)
+    with pytest.raises(DamagedFileError, match="p999_001, which is in no source manifest"):
+        status_of(run)
