@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 Policy = Literal["published", "speaker-disjoint"]
 SPLITS_FOLDER = "splits"
 SUMMARY = "splits.json"
+LISTED = (MANIFEST, "manifest.csv", SUMMARY)
+"""Files of a split whose digests are in its list of checksums."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def publish_split(
     publish_json(work_dir / SUMMARY, summary)
     publish_checksums(
         work_dir / CHECKSUMS,
-        dict.fromkeys(work_dir / name for name in (MANIFEST, "manifest.csv", SUMMARY)),
+        dict.fromkeys(work_dir / name for name in LISTED),
     )
     if in_place:
         replace_files(work_dir, folder)
@@ -227,9 +229,7 @@ def current_splits(run_dir: Path) -> list[Path]:
     """Folders of the published splits of a run, without the superseded ones."""
     folder = run_dir / SPLITS_FOLDER
     # Either file tells: a split that lost one of them is damaged, not absent.
-    found = {
-        path.parent for name in ("splits.json", "manifest.parquet") for path in folder.glob(f"[!.]*/{name}")
-    }
+    found = {path.parent for name in (SUMMARY, MANIFEST) for path in folder.glob(f"[!.]*/{name}")}
     return sorted(split for split in found if SUPERSEDED not in split.name)
 
 
@@ -248,7 +248,7 @@ def _digest_inputs(head: dict[str, Any], codecs: Mapping[str, CodecRecord], tabl
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
-        return read_json(folder / "splits.json", {})
+        return read_json(folder / SUMMARY, {})
     except (OSError, CodecfakeError) as error:
         refuse_exhaustion(error)
         return {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.manifests.checksums import CHECKSUMS
+from codecfake.manifests.derived import MANIFEST
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.label_files import read_label_file
@@ -14,14 +15,11 @@ from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, dataset_schema
 from codecfake.pipeline.described_damage import listed_damage
-from codecfake.pipeline.splitting import TREE_NAME
+from codecfake.pipeline.splitting import LISTED, TREE_NAME
 from codecfake.pipeline.tree import LINKS_PER_TASK, THREADS, is_same_file, tree_folders
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-LISTED = ("manifest.parquet", "manifest.csv", "splits.json")
-"""What the list of checksums of a split has to name."""
 
 
 def check_tree(run_dir: Path, split: Path) -> Iterator[tuple[str, str]]:
@@ -34,7 +32,7 @@ def check_tree(run_dir: Path, split: Path) -> Iterator[tuple[str, str]]:
     Yields:
         Path relative to the run folder, and what is wrong with it.
     """
-    manifest = split / "manifest.parquet"
+    manifest = split / MANIFEST
     where = manifest.relative_to(run_dir).as_posix()
     try:
         table = read_parquet(manifest)

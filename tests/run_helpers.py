@@ -51,6 +51,17 @@ class ChangingCorpora:
         self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
 
 
+class Listener(Monitor):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
 class StopAfter(Monitor):
     """Stops like Ctrl-C after some files."""
 

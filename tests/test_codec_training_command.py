@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import speech as test_speech
 import torch
+from run_helpers import Listener
 from speech import voice
 
 from codecfake.codec_adapters import CodecAdapter, find_codec
@@ -56,17 +57,6 @@ recipes.recipe_for = tiny
 """
 """A network of the shape of F02's that trains within seconds."""
 COMMAND = f"{PATCH}\nfrom codecfake.flows.cli import main\nif __name__ == '__main__':\n    main()\n"
-
-
-class Listener(Monitor):
-    """Remembers what is said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_helpers import ChangingCorpora, build_here, manifest, retry_here, settings, verify_here
+from run_helpers import ChangingCorpora, Listener, build_here, manifest, retry_here, settings, verify_here
 
 from codecfake.detector.scored_data import read_unchanged_trials
 from codecfake.manifests.derived import derived_manifests
@@ -23,17 +23,6 @@ SPLIT = "splits/published-seed0"
 
 class Killed(BaseException):
     """As a kill: nothing handles it."""
-
-
-class Listening(Monitor):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def flip_in_place(path: Path) -> None:
@@ -133,9 +122,9 @@ def test_audio_that_comes_out_different_takes_a_new_place_and_says_where_the_con
     change_what_comes_out(monkeypatch)
     flip_in_place(sorted((config.out / "shards/X1/00000/audio").iterdir())[0])
     verify_here(config)
-    monitor = Listening()
+    monitor = Listener()
     retry(config, None, monitor, run_locally)
-    assert f"{config.out / SPLIT}.superseded-1/conditions" in "".join(monitor.said)
+    assert f"{config.out / SPLIT}.superseded-1/conditions" in "".join(monitor.lines)
     assert any("retry-001" in row["path"] for row in manifest(config.out))
     assert derived_manifests(config.out / f"{SPLIT}.superseded-1").keys() == {"gsm"}
     assert verify_here(config).is_whole
