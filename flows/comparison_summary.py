@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from codecfake.pipeline.comparing.runs import RunComparison
 
 
-def show_runs(comparison: "RunComparison", scores: Sequence["ScoreDifferences"]) -> None:
-    """Show how two runs were made, and then what differs in them: utterances, quarantine, splits, audio, scores."""
+def show_runs(comparison: "RunComparison", scores: Sequence["ScoreDifferences"], *, are_same: bool) -> None:
+    """Show how two runs were made, and then what differs in them: utterances, quarantine, splits, audio, scores.
+
+    Args:
+        comparison: Where the runs differ.
+        scores: Where the scores of their detectors do.
+        are_same: The verdict on all of it.
+    """
     if comparison.circumstances:
         rows = [(pair.name, pair.first, pair.second) for pair in comparison.circumstances]
         show_table("Made otherwise", ("what", "first run", "second run"), rows)
@@ -32,7 +38,7 @@ def show_runs(comparison: "RunComparison", scores: Sequence["ScoreDifferences"])
     files = sum(part.files for part in comparison.audio)
     identical = sum(part.identical for part in comparison.audio)
     say(f"{identical:,} of {files:,} files are identical, byte for byte.")
-    say(_verdict(comparison))
+    say(_verdict(comparison, are_same))
 
 
 def _show_rows(tables: Sequence["RowDifferences"]) -> None:
@@ -77,11 +83,11 @@ def _show_audio(codecs: Sequence["AudioDifferences"]) -> None:
             say(f"  {problem}")
 
 
-def _verdict(comparison: "RunComparison") -> str:
+def _verdict(comparison: "RunComparison", are_same: bool) -> str:
     tolerance = comparison.tolerance
     if tolerance is None:
-        return "The runs are the same." if comparison.are_same else "The runs differ."
-    verdict = "The runs are the same within" if comparison.are_same else "The runs differ by more than"
+        return "The runs are the same." if are_same else "The runs differ."
+    verdict = "The runs are the same within" if are_same else "The runs differ by more than"
     steps = f"{tolerance.steps:g} step{'' if tolerance.steps == 1 else 's'}"
     return f"{verdict} {steps} of 16 bits in all but {tolerance.frames:g} % of the frames of each codec."
 

@@ -103,7 +103,21 @@ def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: boo
     if report.is_whole:
         say("Everything is as it was published.")
         return
-    derived = [damage.path for damage in report.damage if f"/{DERIVED_FOLDER}/" in damage.path]
+    mendable = [damage.path for damage in report.damage if not damage.is_by_hand]
+    derived = [path for path in mendable if f"/{DERIVED_FOLDER}/" in path]
+    is_own = len(mendable) > len(derived)
+    if is_imported:
+        if is_own or report.missing_shards:
+            say(
+                "Next: codecfake import DATA with a new folder; one that was only stopped, or lost whole shards, "
+                "goes on in its own"
+            )
+    elif is_own:  # first: it also builds what is missing, and conditions follow from what it mends
+        # Audio that a split lacks may be that of recordings that came back: to be read again before the split is made.
+        lacks_audio = any(path.count("/") == 1 and path.startswith("splits/") for path in mendable)
+        say(f"Next: codecfake retry {run_dir}{'' if lacks_audio else ' --reason damaged'}")
+    elif report.missing_shards:
+        say(f"Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
     if derived:
         files = sum("/shards/" in path for path in derived)
         first = (
@@ -112,15 +126,6 @@ def show_verification(run_dir: Path, report: "VerifyReport", *, is_imported: boo
             else ""
         )
         say(f"Next: {first}codecfake conditions {run_dir} --add SETTING")
-    is_own = len(report.damage) > len(derived)
-    if is_imported:
-        if is_own or report.missing_shards:
-            say("Next: codecfake import DATA with a new folder; one that was only stopped goes on in its own")
-        return
-    if report.missing_shards:
-        say(f"Next: codecfake build --config {run_dir / 'run.yaml'} --out {run_dir}")
-    if is_own:
-        say(f"Next: codecfake retry {run_dir} --reason damaged")
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:

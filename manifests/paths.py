@@ -14,6 +14,8 @@ ESCAPING_PATH = r"^[A-Za-z]:|[\\\x00]|(^|/)\.{0,2}(/|$)"
 """RE2 pattern of a path that is absolute or has an empty, ``.`` or ``..`` part."""
 ESCAPING_NAME = r"^\.{0,2}$|[/\\\x00]"
 """RE2 pattern of what is no plain name of a file or folder."""
+ESCAPING_STEM = r"[/\\\x00]"
+"""RE2 pattern of what can be no part of such a name."""
 
 
 def open_no_link(path: Path, mode: str) -> BinaryIO:
@@ -25,13 +27,16 @@ def open_no_link(path: Path, mode: str) -> BinaryIO:
     return open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
 
 
-def refuse_escapes(table: "pa.Table", *, paths: Sequence[str], names: Sequence[str]) -> None:
+def refuse_escapes(
+    table: "pa.Table", *, paths: Sequence[str] = (), names: Sequence[str] = (), stems: Sequence[str] = ()
+) -> None:
     """Refuse a table that names something outside of its folder.
 
     Args:
         table: Columns of strings, or of lists of strings.
         paths: Columns of relative paths.
         names: Columns of plain names of files or folders.
+        stems: Columns of what becomes a part of the name of a file.
 
     Raises:
         CodecfakeError: With the first such path or name.
@@ -39,7 +44,7 @@ def refuse_escapes(table: "pa.Table", *, paths: Sequence[str], names: Sequence[s
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for columns, pattern in ((paths, ESCAPING_PATH), (names, ESCAPING_NAME)):
+    for columns, pattern in ((paths, ESCAPING_PATH), (names, ESCAPING_NAME), (stems, ESCAPING_STEM)):
         for column in columns:
             values = table[column]
             values = pc.unique(pc.list_flatten(values) if pa.types.is_list(values.type) else values)

@@ -176,6 +176,7 @@ def source_rows(items: "pa.Table", source: "pa.Table") -> np.ndarray:
         raise CodecfakeError(
             f"{found.null_count:,} files, such as {stranger}, come from no utterance of source.parquet",
             cause="the shards were built from another source manifest",
+            next_step="codecfake verify RUN",
         )
     return found.to_numpy()
 

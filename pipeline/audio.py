@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codecfake.codec_adapters.resampling import Wave
+from codecfake.manifests.recording_limits import format_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import soundfile
 
 AUDIO_FORMAT = "WAV PCM_16"
 
@@ -24,12 +27,26 @@ def decode(content: "bytes | Path") -> tuple[NDArray[np.float32], int]:
         Samples in [-1, 1] of shape (T, channels), and the sample rate in Hz.
 
     Raises:
-        soundfile.LibsndfileError: If libsndfile cannot read it.
+        soundfile.SoundFileRuntimeError: If libsndfile cannot read it, or it is too long for the memory.
     """
     import soundfile
 
-    source = io.BytesIO(content) if isinstance(content, bytes) else content
-    return soundfile.read(source, dtype="float32", always_2d=True)
+    with soundfile.SoundFile(io.BytesIO(content) if isinstance(content, bytes) else content) as sound:
+        refuse_oversized(sound)
+        # All of them by number: not every format can be sought in.
+        return sound.read(sound.frames, dtype="float32", always_2d=True), sound.samplerate
+
+
+def refuse_oversized(sound: "soundfile.SoundFile") -> None:
+    """Refuse from its header what is no recording of speech: a small file can hold more than the memory.
+
+    Raises:
+        soundfile.SoundFileRuntimeError: With what is beyond the limits.
+    """
+    import soundfile
+
+    if problem := format_problem(sound.samplerate, sound.channels, sound.frames):
+        raise soundfile.SoundFileRuntimeError(problem)
 
 
 def to_pcm16(wave: Wave) -> tuple[NDArray[np.int16], int]:

@@ -1,7 +1,7 @@
 """The main job: corpora in, published shards and a split out. Resumes from whatever is published."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from codecfake.manifests.atomic import temporary_sibling
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.schema import REAL
 from codecfake.pipeline.config import RunConfig, save_config
+from codecfake.pipeline.corpora.listing import CorpusListing
 from codecfake.pipeline.fingerprint import guard_run_folder, make_fingerprint
 from codecfake.pipeline.imports.record import refuse_import
 from codecfake.pipeline.monitor import Monitor
@@ -24,6 +25,7 @@ from codecfake.pipeline.run_store import adopt_run, share_run
 from codecfake.pipeline.shard_store import drafts, is_published, published_shards, shard_path
 from codecfake.pipeline.shards import Shard, ShardBlock, cut_shards, make_blocks
 from codecfake.pipeline.source import corpus_roots, ensure_source, list_sources
+from codecfake.pipeline.source_check import refuse_other_plan, without_repaired
 from codecfake.pipeline.splitting import SplitReport
 from codecfake.pipeline.weights import Checkpoint, find_checkpoint
 
@@ -36,6 +38,17 @@ RunBlocks = Callable[[ResynthesisJob, Sequence[ShardBlock], Monitor], list[str]]
 
 LISTING_SECONDS = 75.0
 """For which NFS may show an old listing of a folder: a minute by default."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is built from, once it is known that its folder is its own."""
+
+    checkpoints: Mapping[str, Checkpoint]
+    """By codec id."""
+    listings: Sequence[CorpusListing]
+    source: "pa.Table"
+    """The source manifest, without what retries read."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +76,38 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
     """
     refuse_import(config.out)
     with run_lock(config.out, monitor.stop.set):
-        return build_locked(config, monitor, run_blocks)
+        return build_locked(config, find_inputs(config, monitor), monitor, run_blocks)
 
 
-def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildReport:
-    """What ``build`` does, for a caller that holds the run lock."""
+def find_inputs(config: RunConfig, monitor: Monitor) -> Inputs:
+    """Find what a run is built from, and stamp its folder with it; the caller holds the run lock.
+
+    Raises:
+        CodecfakeError: If the folder belongs to another configuration, or a source manifest that was lost cannot be
+            made again because the corpora changed.
+    """
     checkpoints = find_checkpoints(config)
     listings = list_sources(config)
     if config.store:
         adopt_run(config.store, config.out)
     guard_run_folder(config.out, make_fingerprint(config, listings, checkpoints))
     save_config(config)
-    source = ensure_source(config, listings, monitor)
+
+    def examine(source: "pa.Table") -> "pa.Table":
+        source = without_repaired(source, config.out)
+        refuse_other_plan(config.out, plan_shards(source, config.codecs))
+        return source
+
+    return Inputs(checkpoints, listings, ensure_source(config, listings, monitor, examine))
+
+
+def build_locked(config: RunConfig, inputs: Inputs, monitor: Monitor, run_blocks: RunBlocks) -> BuildReport:
+    """What ``build`` does after it found its inputs, for a caller that holds the run lock."""
     remove_drafts(config.out)
     if config.store:
         share_run(config.store, config.out, monitor)
 
-    shards = plan_shards(source, config.codecs) + retry_shards(config.out)
+    shards = plan_shards(inputs.source, config.codecs) + retry_shards(config)
     done = {(shard.codec, shard.id) for shard in shards if is_published(config.out, shard.codec, shard.id)}
     blocks = make_blocks(
         shards, lambda codec: _input_rate(codec, config), lambda shard: (shard.codec, shard.id) in done
@@ -87,7 +115,7 @@ def build_locked(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> 
     if blocks:
         # From the middle of the sorted plan: utterances of ordinary length.
         probes = blocks[len(blocks) // 2].shards[0].utterances[:PROBES]
-        job = ResynthesisJob(config, corpus_roots(listings), checkpoints, probes)
+        job = ResynthesisJob(config, corpus_roots(inputs.listings), inputs.checkpoints, probes)
         monitor.begin("Resynthesis", sum(block.seconds for block in blocks), "s")
         failures = run_blocks(job, blocks, monitor)
         monitor.end()

@@ -10,10 +10,12 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import read_plain
 from codecfake.manifests.records import read_json
+from codecfake.pipeline.by_hand import FROM_BACKUP
 from codecfake.pipeline.config import SAVED_AS as CONFIG
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
 from codecfake.pipeline.fingerprint import digest
 from codecfake.pipeline.imports.record import KEY as IMPORTED
+from codecfake.pipeline.retry_numbers import lost_plans, plan_folder
 from codecfake.pipeline.shard_store import ITEMS, published_shards
 from codecfake.pipeline.source import CHECKSUMS_SUFFIX, RETRIES, SOURCE
 from codecfake.pipeline.splitting import current_splits
@@ -23,6 +25,7 @@ DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
 DAMAGED = ".damaged-"
 """Stands in the name of a detector that `codecfake retry` set aside."""
+PLAN_IS_GONE = "it is gone; its audio is there, and what is still quarantined is planned anew"
 
 
 def described_damage(run_dir: Path) -> Iterator[tuple[Path, str]]:
@@ -35,6 +38,8 @@ def described_damage(run_dir: Path) -> Iterator[tuple[Path, str]]:
     yield from source_damage(run_dir)
     for plan in retry_plans(run_dir):
         yield from source_damage(plan)
+    for number in lost_plans(run_dir):
+        yield plan_folder(run_dir, number), PLAN_IS_GONE
     for folder in detectors(run_dir):
         yield from detector_damage(folder)
 
@@ -95,15 +100,15 @@ def _stamp_damage(run_dir: Path) -> Iterator[tuple[Path, str]]:
         stamp = read_json(path, {"digest": str})
     except FileNotFoundError:
         if (run_dir / CONFIG).exists():
-            yield path, "it is gone; bring it back from a backup"
+            yield path, f"it is gone; {FROM_BACKUP}"
         return
     except (OSError, CodecfakeError) as error:
         refuse_exhaustion(error)
-        yield path, f"it cannot be read: {getattr(error, 'what', error)}; bring it back from a backup"
+        yield path, f"it cannot be read: {getattr(error, 'what', error)}; {FROM_BACKUP}"
         return
     # The digest of an import is that of the lists of the dataset.
     if IMPORTED not in stamp and digest(stamp.get("fingerprint", {})) != stamp["digest"]:
-        yield path, "its digest is not that of its fingerprint; bring it back from a backup"
+        yield path, f"its digest is not that of its fingerprint; {FROM_BACKUP}"
 
 
 def retry_plans(run_dir: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import published
 from codecfake.manifests.reasons import Reason
@@ -19,7 +20,9 @@ from codecfake.pipeline.corpora import list_corpora
 from codecfake.pipeline.corpora.listing import CorpusListing
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.restoring import remaining_damage
-from codecfake.pipeline.shard_store import RETRY_PREFIX, read_items
+from codecfake.pipeline.retry_batches import shards_again
+from codecfake.pipeline.retry_numbers import next_number, plan_folder
+from codecfake.pipeline.shard_store import ITEMS, RETRY_PREFIX, is_published, read_items
 from codecfake.pipeline.shards import Shard, SourceRow, cut_shards
 from codecfake.pipeline.source import (
     RETRIES,
@@ -30,7 +33,10 @@ from codecfake.pipeline.source import (
     read_source_table,
 )
 
-TASKS = "items.parquet"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TASKS = ITEMS
 WAS_MADE = "was_made"
 """Column that tells audio that was made and got damaged, of which the same bits are wanted, from what failed."""
 
@@ -55,33 +61,35 @@ def plan_retry(config: RunConfig, reason: Reason | None, monitor: Monitor) -> Re
         monitor: Told about the progress.
 
     Returns:
-        The plan, or ``None`` when nothing is quarantined or damaged for that reason.
+        The plan, or ``None`` when nothing is quarantined or damaged for that reason but what waits in earlier plans.
     """
     run_dir = config.out
     bad_sources = [row for row in current_source(run_dir).to_pylist() if _matches(row["reason"], reason)]
     failed = _failed_items(run_dir, reason)
     tasks = {(row["codec"], row["utterance_id"]): row["reason"] == Reason.DAMAGED for row in failed}
+    if tasks:
+        waiting = _waiting(config)
+        tasks = {task: was_made for task, was_made in tasks.items() if task not in waiting}
     if not bad_sources and not tasks:
         return None
     read_again = inspect(_listings(config, bad_sources), monitor)
     usable = [row for row in read_again.to_pylist() if row["reason"] is None]
     tasks |= {(codec, row["utterance_id"]): False for row in usable for codec in (REAL, *config.codecs)}
-    number = 1 + len(list((run_dir / RETRIES).glob("[0-9]*")))
-    folder = run_dir / RETRIES / f"{number:03d}"
-    publish_source(read_again, folder / SOURCE)
-    _publish_tasks(tasks, folder / TASKS)
+    number = next_number(run_dir)
+    publish_plan(run_dir, number, read_again, tasks)
     return RetryPlan(number, len(bad_sources), len(usable), len(tasks))
 
 
-def retry_shards(run_dir: Path) -> list[Shard]:
+def retry_shards(config: RunConfig) -> list[Shard]:
     """The shards of all retries that were planned."""
+    run_dir = config.out
     plans = sorted((run_dir / RETRIES).glob(f"*/{TASKS}"))
     if not plans:
         return []
     rows = {row["utterance_id"]: row for row in current_source(run_dir).to_pylist()}
     usable = [row for row in read_source_table(run_dir / SOURCE).to_pylist() if row["reason"] is None]
     first_shards = cut_shards("", usable)
-    shards = []
+    shards: list[Shard] = []
     for plan in plans:
         by_codec: dict[tuple[str, bool], list[SourceRow]] = defaultdict(list)
         for task in read_parquet(plan).to_pylist():
@@ -91,25 +99,26 @@ def retry_shards(run_dir: Path) -> list[Shard]:
                     cause="one of them was changed or removed since",
                     next_step=f"bring {run_dir / SOURCE} back from a backup",
                 )
-            by_codec[task["codec"], task.get(WAS_MADE, False)].append(rows[task["utterance_id"]])
+            if task["codec"] in (REAL, *config.codecs):
+                by_codec[task["codec"], task.get(WAS_MADE, False)].append(rows[task["utterance_id"]])
+        prefix = f"{RETRY_PREFIX}{plan.parent.name}-"
+        earlier = list(shards)
         for (codec, was_made), utterances in by_codec.items():
-            prefix = f"{RETRY_PREFIX}{plan.parent.name}-"
             if was_made:
-                again = cut_shards(codec, utterances, f"{prefix}again-")
-                shards += [replace(shard, batched_with=_holding(shard, first_shards)) for shard in again]
+                shards += shards_again(codec, utterances, prefix, first_shards, earlier)
             else:
                 shards += cut_shards(codec, utterances, prefix)
     return shards
 
 
-def _holding(shard: Shard, first_shards: Sequence[Shard]) -> tuple[tuple[SourceRow, ...], ...]:
-    """The utterances of the shards that hold those of a retry, or nothing if some are in none."""
-    wanted = {row["utterance_id"] for row in shard.utterances}
-    found = tuple(
-        one.utterances for one in first_shards if any(row["utterance_id"] in wanted for row in one.utterances)
-    )
-    held = {row["utterance_id"] for part in found for row in part}
-    return found if wanted <= held else ()
+def _waiting(config: RunConfig) -> set[tuple[str, str]]:
+    """Codec and utterance of what an earlier retry was to do, and did not come to."""
+    return {
+        (shard.codec, row["utterance_id"])
+        for shard in retry_shards(config)
+        if not is_published(config.out, shard.codec, shard.id)
+        for row in shard.utterances
+    }
 
 
 def _failed_items(run_dir: Path, reason: Reason | None) -> list[dict]:
@@ -135,12 +144,24 @@ def _listings(config: RunConfig, rows: Sequence[SourceRow]) -> list[CorpusListin
     ]
 
 
-def _publish_tasks(tasks: Mapping[tuple[str, str], bool], path: Path) -> None:
+def publish_plan(
+    run_dir: Path, number: int, source: "pa.Table", tasks: Mapping[tuple[str, str], bool]
+) -> None:
+    """Publish what a retry is to do; its tasks come last, without them it does not count.
+
+    Args:
+        run_dir: The run folder.
+        number: Number of the retry.
+        source: Source rows that it read again.
+        tasks: For each codec and utterance whether it was made, and got damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    folder = plan_folder(run_dir, number)
+    publish_source(source, folder / SOURCE)
     codecs, utterances = zip(*sorted(tasks), strict=True) if tasks else ((), ())
     schema = pa.schema([("codec", pa.string()), ("utterance_id", pa.string()), (WAS_MADE, pa.bool_())])
     was_made = [tasks[task] for task in zip(codecs, utterances, strict=True)]
-    with published(path) as temporary:
+    with published(folder / TASKS) as temporary:
         pq.write_table(pa.table([list(codecs), list(utterances), was_made], schema=schema), temporary)

@@ -49,7 +49,7 @@ def split_run(
         if policy == "speaker-disjoint" and labels is None:
             _require_speakers(current_source(run_dir), imported.dataset)
     else:
-        config = saved_config(run_dir)
+        config = saved_config(run_dir, needs_codecs=True)  # what a split says of them is part of it
         digests = read_weights_digests(run_dir)
         records = {name: CodecRecord(_describe(name), digests[name]) for name in config.codecs}
         run_seed = config.seed

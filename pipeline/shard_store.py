@@ -27,7 +27,8 @@ from codecfake.manifests.atomic import (
     temporary_sibling,
 )
 from codecfake.manifests.digests import file_sha256
-from codecfake.manifests.records import read_json, read_parquet
+from codecfake.manifests.paths import refuse_escapes
+from codecfake.manifests.records import DamagedFileError, read_json, read_parquet
 from codecfake.manifests.schema import check_schema, item_schema
 
 if TYPE_CHECKING:
@@ -166,17 +167,43 @@ def read_record(shard: Path) -> dict[str, Any]:
 
 
 def read_shard_items(shard: Path) -> "pa.Table":
-    """Read the rows of one published shard."""
+    """Read the rows of one published shard.
+
+    Raises:
+        CodecfakeError: If it cannot be read, or names something outside of the run.
+    """
     table = read_parquet(shard / ITEMS, schema=item_schema(), next_step=WHEN_DAMAGED)
     check_schema(table, item_schema(), str(shard / ITEMS))
+    refuse_escapes(table, paths=["path"], names=["file", "codec"])
     return table
 
 
 def read_items(run_dir: Path) -> "pa.Table":
-    """Read the rows of all published shards, one per utterance and codec as `latest_items` picks them."""
+    """Read the rows of all published shards, one per utterance and codec as `latest_items` picks them.
+
+    Raises:
+        DamagedFileError: If the rows of a shard are not those that were published; a split of them would name audio
+            that never was.
+    """
     shards = published_shards(run_dir)
     with ThreadPoolExecutor() as pool:
-        return latest_items(shards, list(pool.map(read_shard_items, shards)))
+        return latest_items(shards, list(pool.map(_read_whole_items, shards)))
+
+
+def _read_whole_items(shard: Path) -> "pa.Table":
+    items = read_shard_items(shard)
+    if not has_published_items(shard):
+        raise DamagedFileError(
+            f"{shard / ITEMS} is damaged: its sha256 is not that of {RECORD}",
+            cause="it was changed since it was written",
+            next_step=WHEN_DAMAGED,
+        )
+    return items
+
+
+def has_published_items(shard: Path) -> bool:
+    """Whether the rows of a shard are the bytes that its record names."""
+    return file_sha256(shard / ITEMS) == read_record(shard)["items_sha256"]
 
 
 def latest_items(shards: Sequence[Path], tables: "Sequence[pa.Table]") -> "pa.Table":

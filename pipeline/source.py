@@ -1,11 +1,12 @@
 """The source manifest of a run: every utterance of the corpora, with its digest, or why it is not usable."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.manifests.atomic import published
 from codecfake.manifests.checksums import publish_checksums
+from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, source_schema
 from codecfake.pipeline.config import RunConfig
@@ -13,6 +14,7 @@ from codecfake.pipeline.corpora import list_corpora
 from codecfake.pipeline.corpora.listing import CorpusListing
 from codecfake.pipeline.monitor import Monitor, count_into
 from codecfake.pipeline.object_store import Location
+from codecfake.pipeline.shard_store import ITEMS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,14 +49,26 @@ def corpus_roots(listings: Sequence[CorpusListing]) -> dict[str, Location]:
     return {listing.corpus: listing.root for listing in listings}
 
 
-def ensure_source(config: RunConfig, listings: Sequence[CorpusListing], monitor: Monitor) -> "pa.Table":
-    """Read the run's source manifest, or make it by reading every file of the corpora once."""
+def ensure_source(
+    config: RunConfig,
+    listings: Sequence[CorpusListing],
+    monitor: Monitor,
+    examine: "Callable[[pa.Table], pa.Table]" = lambda table: table,
+) -> "pa.Table":
+    """Read the run's source manifest, or make it by reading every file of the corpora once.
+
+    Args:
+        config: Configuration of the run.
+        listings: Its corpora.
+        monitor: Told about the progress.
+        examine: Completes, or refuses, a manifest that was made, before it is published.
+    """
     path = config.out / SOURCE
     if path.is_file():
         table = read_source_table(path)
         _tell_differences(table, listings, monitor)
         return table
-    table = inspect(listings, monitor)
+    table = examine(inspect(listings, monitor))
     publish_source(table, path)
     return table
 
@@ -86,10 +100,31 @@ def publish_source(table: "pa.Table", path: Path) -> None:
         publish_checksums(path.with_suffix(CHECKSUMS_SUFFIX), files)
 
 
+def read_source_list(path: Path) -> "pa.Table":
+    """Read the CSV beside a source manifest, which says the same."""
+    import pyarrow.csv as csv
+
+    table = csv.read_csv(
+        path.with_suffix(".csv"),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        # Only text is quoted, so that an empty text is no empty cell.
+        convert_options=csv.ConvertOptions(
+            column_types=source_schema(),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    check_schema(table, source_schema(), str(path.with_suffix(".csv")))
+    refuse_escapes(table, stems=["utterance_id"])
+    return table.cast(source_schema()).combine_chunks()
+
+
 def read_source_table(path: Path) -> "pa.Table":
-    """Read a source manifest and check its schema."""
+    """Read a source manifest and check it; an utterance's name becomes that of its files."""
     table = read_parquet(path, next_step="codecfake retry RUN, which reads the corpora again")
     check_schema(table, source_schema(), str(path))
+    refuse_escapes(table, stems=["utterance_id"])
     return table
 
 
@@ -98,11 +133,17 @@ def current_source(run_dir: Path) -> "pa.Table":
     import pyarrow as pa
 
     tables = [read_source_table(run_dir / SOURCE)]
-    tables += [read_source_table(path) for path in sorted((run_dir / RETRIES).glob(f"*/{SOURCE}"))]
+    tables += [read_source_table(path) for path in retry_sources(run_dir)]
     if len(tables) == 1:
         return tables[0]
     rows = {row["utterance_id"]: row for table in tables for row in table.to_pylist()}
     return pa.Table.from_pylist(list(rows.values()), schema=source_schema())
+
+
+def retry_sources(run_dir: Path) -> list[Path]:
+    """The source manifests of the retries of a run; one whose tasks were not published never came to count."""
+    found = sorted((run_dir / RETRIES).glob(f"*/{SOURCE}"))
+    return [path for path in found if path.with_name(ITEMS).is_file()]
 
 
 def _tell_differences(table: "pa.Table", listings: Sequence[CorpusListing], monitor: Monitor) -> None:

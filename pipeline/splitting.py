@@ -181,7 +181,7 @@ def publish_split(
     folder = run_dir / SPLITS_FOLDER / name
     existing = _read_summary(folder)
     is_same = existing.get("input_digest") == head["input_digest"]
-    if is_same and not mend:
+    if is_same and not mend and (folder / TREE_NAME).is_dir():
         remove_drafts(folder)
         report(f"{name} is already up to date")
         return SplitReport(name, folder, False, existing, None, None)

@@ -59,7 +59,7 @@ def planned_shards(config: RunConfig) -> list[tuple[str, str]]:
     if not (config.out / SOURCE).is_file():
         return []
     base = plan_shards(read_source_table(config.out / SOURCE), config.codecs)
-    return [(shard.codec, shard.id) for shard in base + retry_shards(config.out)]
+    return [(shard.codec, shard.id) for shard in base + retry_shards(config)]
 
 
 def run_status(config: RunConfig) -> RunStatus:
@@ -102,11 +102,14 @@ def is_run(folder: Path) -> bool:
 
 def _read_status(run_dir: Path, codecs: Iterable[str], shards: list[tuple[str, str]]) -> RunStatus:
     """What the published shards tell, without the source manifest."""
-    planned = Counter(codec for codec, _ in shards)
+    published = published_shards(run_dir)
+    # Shards of a retry count though its plan was lost; those of an import are known by being there alone.
+    later = {(shard.parent.name, shard.name) for shard in published if shard.name.startswith(RETRY_PREFIX)}
+    planned = Counter(codec for codec, _ in later.union(shards))
     done: Counter[str] = Counter()
     source_seconds: Counter[str] = Counter()
     wall_seconds: Counter[str] = Counter()
-    for shard in published_shards(run_dir):
+    for shard in published:
         record = read_record(shard)
         done[record["codec"]] += 1
         source_seconds[record["codec"]] += record["source_seconds"]

@@ -14,6 +14,7 @@ from codecfake.manifests.label_files import read_label_file
 from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.records import read_parquet
 from codecfake.manifests.schema import check_schema, dataset_schema
+from codecfake.pipeline.by_hand import MOVE_OUT_OF_TREE
 from codecfake.pipeline.described_damage import listed_damage
 from codecfake.pipeline.splitting import LISTED, TREE_NAME
 from codecfake.pipeline.tree import LINKS_PER_TASK, THREADS, is_same_file, tree_folders
@@ -97,7 +98,7 @@ def _strangers(folder: Path, names: Collection[str]) -> Iterator[tuple[Path, str
         return
     for name in sorted(found.difference(names)):
         if not name.startswith("."):  # what file managers and NFS leave
-            yield folder / name, "the manifest does not name it; move it out of the tree"
+            yield folder / name, f"the manifest does not name it; {MOVE_OUT_OF_TREE}"
 
 
 def _says_the_same(labels: "pa.Table", part: "pa.Table") -> bool:

@@ -2,8 +2,7 @@
 
 import errno
 import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -11,28 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.manifests.atomic import publish_json
-from codecfake.manifests.digests import file_sha256
-from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.derived import MANIFEST
 from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.reasons import Reason
 from codecfake.manifests.records import DamagedFileError, read_json
-from codecfake.manifests.schema import item_schema
+from codecfake.pipeline.audio import refuse_oversized
+from codecfake.pipeline.by_hand import is_by_hand
 from codecfake.pipeline.conditions.checking import check_manifest, derived_stores
 from codecfake.pipeline.described_damage import described_damage
 from codecfake.pipeline.devices import cpu_count
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.object_store import is_plain
-from codecfake.pipeline.shard_store import (
-    AUDIO,
-    ITEMS,
-    RECORD,
-    drafts,
-    latest_items,
-    published_shards,
-    read_record,
-    read_shard_items,
-)
+from codecfake.pipeline.shard_check import check_shard, describe
+from codecfake.pipeline.shard_store import drafts, latest_items, published_shards, shard_path
+from codecfake.pipeline.source import SOURCE
+from codecfake.pipeline.source_check import unknown_utterances
+from codecfake.pipeline.split_audio import stale_audio
 from codecfake.pipeline.splitting import current_splits
 from codecfake.pipeline.tree_check import check_tree
 
@@ -58,6 +51,11 @@ class Damage:
     problem: str
     codec: str = ""
     utterance_id: str = ""
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether no command mends it."""
+        return is_by_hand(self.problem)
 
 
 @dataclass(frozen=True)
@@ -97,16 +95,20 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
     stores = [(split, store) for split in splits for store in derived_stores(split)]
     derived_shards = [shard for _, store in stores for shard in published_shards(store)]
     present = {(shard.parent.name, shard.name) for shard in shards}
+    missing = [name for name in planned if name not in present]
     damage: list[Damage] = []
     with ThreadPoolExecutor(max(READERS, cpu_count())) as pool:
         tables = []
-        for table, problems in pool.map(partial(_check_shard, run_dir), shards):
+        for table, problems in pool.map(partial(check_shard, run_dir), shards):
             tables.append(table)
-            damage += problems
+            damage += [Damage(path, problem) for path, problem in problems]
+        unreadable = {shard for shard, table in zip(shards, tables, strict=True) if not table.num_rows}
+        absent = unreadable | {shard_path(run_dir, *name) for name in missing}
         items, derived = latest_items(shards, tables), []
-        for table, problems in pool.map(partial(_check_shard, run_dir), derived_shards):
+        stale = [Damage(path, problem) for path, problem in _check_references(run_dir, items, splits, absent)]
+        for table, problems in pool.map(partial(check_shard, run_dir), derived_shards):
             derived.append(_anonymous(table))
-            damage += problems
+            damage += [Damage(path, problem) for path, problem in problems]
         items = pa.concat_tables([items, *derived])
         items = items.filter(items["sha256"].is_valid())
         monitor.begin("Verifying", len(items), "files")
@@ -118,11 +120,14 @@ def verify(run_dir: Path, planned: Sequence[tuple[str, str]], monitor: Monitor) 
         damage.append(Damage(path.relative_to(run_dir).as_posix(), problem))
     for split in splits:
         damage += [Damage(path, problem) for path, problem in check_tree(run_dir, split)]
+    damaged = {run_dir / entry.path for entry in damage}
+    damage += [entry for entry in stale if run_dir / entry.path / MANIFEST not in damaged]
     for split, store in stores:
-        damage += [Damage(path, problem) for path, problem in check_manifest(run_dir, split, store)]
+        if split / MANIFEST not in damaged:  # nothing of the setting is wrong once that is back
+            damage += [Damage(path, problem) for path, problem in check_manifest(run_dir, split, store)]
     report = VerifyReport(
         shards=len(shards) + len(derived_shards),
-        missing_shards=tuple(f"{codec}/{shard}" for codec, shard in planned if (codec, shard) not in present),
+        missing_shards=tuple(f"{codec}/{shard}" for codec, shard in missing),
         files=len(items),
         seconds=pc.sum(items["seconds"]).as_py() or 0.0,
         splits=len(splits),
@@ -154,38 +159,16 @@ def read_damage(run_dir: Path) -> list[dict[str, Any]]:
     return [row | {"reason": str(Reason.DAMAGED)} for row in damage if row["utterance_id"]]
 
 
-def _check_shard(run_dir: Path, shard: Path) -> "tuple[pa.Table, list[Damage]]":
-    """Read the rows of a shard, none if they are damaged, and look for files that are none of its own."""
-    where = shard.relative_to(run_dir).as_posix()
-    items, damaged = _read_shard(shard)
-    if damaged:
-        name, problem = damaged
-        return items, [Damage(f"{where}/{name}", problem)]
-    if misplaced := _misplaced(run_dir, shard, items):
-        return item_schema().empty_table(), [Damage(where, misplaced)]
-    names = {path.name for path in (shard / AUDIO).glob("*")}
-    strangers = sorted(names - {Path(path).name for path in items["path"].to_pylist() if path})
-    return items, [Damage(f"{where}/{AUDIO}/{name}", "no row of the shard names it") for name in strangers]
-
-
-def _misplaced(run_dir: Path, shard: Path, items: "pa.Table") -> str:
-    """Tell a shard that was copied or renamed from one that was published in its place."""
-    import pyarrow.compute as pc
-
-    record, place = read_record(shard), shard
-    if (record["codec"], record["shard"]) != (shard.parent.name, shard.name):
-        place = shard.parents[1] / record["codec"] / record["shard"]
-    paths = items["path"].drop_null()
-    inside = f"{shard.relative_to(run_dir).as_posix()}/{AUDIO}/"
-    strangers = paths.filter(pc.invert(pc.starts_with(paths, inside)))
-    if place == shard and 0 < len(paths) == len(strangers) and is_plain(strangers[0].as_py()):
-        place = run_dir / strangers[0].as_py().partition(f"/{AUDIO}/")[0]
-    if place == shard:
-        return ""
-    origin = os.path.relpath(place, run_dir)
-    if place.exists():
-        return f"a copy of {origin}; move it out of the run"
-    return f"it was published as {origin}; rename it back"
+def _check_references(
+    run_dir: Path, items: "pa.Table", splits: Sequence[Path], absent: Collection[Path]
+) -> Iterator[tuple[str, str]]:
+    """What names the audio of a run, or is named by it: splits, and the source manifest."""
+    if problem := unknown_utterances(run_dir, items):
+        yield SOURCE, problem
+    again = {shard.relative_to(run_dir).as_posix() for shard in absent}
+    for split in splits:
+        if problem := stale_audio(split, items, again):
+            yield split.relative_to(run_dir).as_posix(), problem
 
 
 def _anonymous(items: "pa.Table") -> "pa.Table":
@@ -199,36 +182,11 @@ def _anonymous(items: "pa.Table") -> "pa.Table":
     return items
 
 
-def record_damage(shard: Path) -> tuple[str, str] | None:
-    """Name what is damaged of the two files that describe a shard, and what is wrong with it."""
-    return _read_shard(shard)[1]
-
-
-def _read_shard(shard: Path) -> "tuple[pa.Table, tuple[str, str] | None]":
-    """The rows of a shard, none if one of the files that describe it is damaged, with what is wrong then."""
-    none = item_schema().empty_table()
-    try:
-        published_digest = read_record(shard)["items_sha256"]
-    except (OSError, CodecfakeError) as error:
-        refuse_exhaustion(error)
-        return none, (RECORD, _describe(error))
-    try:
-        if file_sha256(shard / ITEMS) != published_digest:
-            return none, (ITEMS, "its sha256 is not that of shard.json")
-        return read_shard_items(shard), None
-    except (OSError, ValueError, CodecfakeError) as error:
-        refuse_exhaustion(error)
-        return none, (ITEMS, _describe(error))
-
-
 def _check_files(run_dir: Path, monitor: Monitor, rows: "pa.RecordBatch") -> list[Damage]:
     damage = []
     for row in rows.to_pylist():
         monitor.raise_if_stopped()
-        problem = "its path leads out of the run folder"
-        if is_plain(row["path"]):
-            problem = _problem_of(run_dir / row["path"], row)
-        if problem:
+        if problem := _problem_of(run_dir / row["path"], row):
             damage.append(Damage(row["path"], problem, row["codec"], row["utterance_id"]))
         monitor.advance(1)
     return damage
@@ -242,16 +200,12 @@ def _problem_of(path: Path, row: dict[str, Any]) -> str:
             if hashlib.file_digest(file, "sha256").hexdigest() != row["sha256"]:
                 return "its sha256 is not that of the manifest"
             file.seek(0)
-            pcm, sample_rate = soundfile.read(file.fileno(), dtype="int16", closefd=False)
-    except (OSError, soundfile.LibsndfileError) as error:
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+                refuse_oversized(sound)
+                samples, sample_rate = len(sound.read(sound.frames, dtype="int16")), sound.samplerate
+    except (OSError, soundfile.SoundFileError) as error:
         refuse_exhaustion(error)
-        return _describe(error)
-    if (len(pcm), sample_rate) != (row["samples"], row["sample_rate"]):
-        return f"{len(pcm)} samples at {sample_rate} Hz, not as in the manifest"
+        return describe(error)
+    if (samples, sample_rate) != (row["samples"], row["sample_rate"]):
+        return f"{samples} samples at {sample_rate} Hz, not as in the manifest"
     return ""
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "it is gone"
-    return f"it cannot be read: {error.what if isinstance(error, CodecfakeError) else error}"

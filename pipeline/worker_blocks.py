@@ -48,7 +48,7 @@ def run_named_blocks(
     Raises:
         CodecfakeError: If the corpora, the weights or the plan here are not those of the run, or blocks failed.
     """
-    config = saved_config(run_dir)
+    config = saved_config(run_dir, needs_codecs=True)
     stored = stored_shards(config.store) if config.store else set()
     blocks = []
     for block in find_blocks(config, names):
@@ -84,7 +84,7 @@ def find_blocks(config: RunConfig, names: Sequence[str]) -> list[ShardBlock]:
     named = {codec for name in names for codec in name.partition("/")[0].split("+")}
     source = read_source_table(config.out / SOURCE)
     shards = plan_shards(source, [codec for codec in config.codecs if codec in named])
-    planned = {(shard.codec, shard.id): shard for shard in shards + retry_shards(config.out)}
+    planned = {(shard.codec, shard.id): shard for shard in shards + retry_shards(config)}
     blocks = []
     for name in names:
         codecs, _, shard_id = name.partition("/")

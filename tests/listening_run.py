@@ -9,6 +9,7 @@ from detector_run import SPLIT, make_run
 from codecfake.detector.score_files import publish_scores, score_path
 from codecfake.detector.trials import read_trials
 from codecfake.manifests.atomic import publish_json
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.schema import dataset_schema, item_schema, source_schema
 from codecfake.pipeline.source import publish_source
 
@@ -81,7 +82,8 @@ def _publish_quarantine(shard: Path) -> None:
         "clipped_samples": 0,
     }
     pq.write_table(pa.Table.from_pylist([row], schema=item_schema()), shard / "items.parquet")
-    publish_json(shard / "shard.json", {"codec": "F04", "shard": "00000"})
+    record = {"codec": "F04", "shard": "00000", "source_seconds": 0.0, "wall_seconds": 0.0}
+    publish_json(shard / "shard.json", record | {"items_sha256": file_sha256(shard / "items.parquet")})
 
 
 def _publish_detector(folder: Path) -> None:

@@ -109,7 +109,6 @@ def test_a_code_that_flips_is_tolerated_in_so_many_frames_and_no_more(runs):
     ("damage", "problem"),
     [
         (lambda run: change_audio(run, lambda samples: samples[:-1]), "of another length"),
-        (lambda run: change_row(run, FILE, sha256="0" * 64, path="../one/run.json"), "not inside the run"),
         (lambda run: change_row(run, FILE, sha256="0" * 64, path="shards"), "is gone, or no file"),
         (lambda run: change_row(run, FILE, sha256="0" * 64, path="run.json"), "Format not recognised"),
     ],
@@ -120,6 +119,13 @@ def test_what_cannot_be_compared_is_never_the_same(runs, damage, problem):
     assert code == 1
     assert found["audio"][1]["unlike"] == 1
     assert problem in found["audio"][1]["problems"][0]
+
+
+def test_a_row_that_names_a_file_outside_of_its_run_is_refused(runs):
+    change_row(runs[1], FILE, sha256="0" * 64, path="../one/run.json")
+    result = CliRunner().invoke(app, ["compare", *map(str, runs)])
+    assert result.exit_code == 1
+    assert "could lead out of the run folder" in str(result.exception)
 
 
 def test_quarantine_utterances_and_settings_are_told(corpora, outside, runs, tmp_path):
@@ -182,7 +188,8 @@ def test_scores_count_unless_a_tolerance_is_given(runs):
     assert code == 1
     (part,) = found["scores"]
     assert (part["files"], part["equal"], part["largest"], part["same_weights"]) == (2, 1, 0.25, True)
-    assert "mel-lcnn" in compare(*runs)[1]
+    shown = compare(*runs)[1]
+    assert "mel-lcnn" in shown and "The runs differ." in shown and "The runs are the same" not in shown
     assert compare(*runs, "--tolerance", "0")[0] == 0
 
 

@@ -9,7 +9,7 @@ from codecfake.detector.sources import open_trials
 from codecfake.manifests import records
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.reasons import Reason
-from codecfake.pipeline import verification
+from codecfake.pipeline import shard_store, verification
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.run_splits import split_run
 from codecfake.pipeline.status import run_status
@@ -54,12 +54,14 @@ def test_a_damaged_list_of_the_source_is_written_again_from_the_whole_table(conf
 
 
 def test_a_source_manifest_is_not_read_again_from_other_corpora(config):
-    flip(config.out / "source.parquet")
+    for suffix in (".parquet", ".csv"):
+        flip(config.out / f"source{suffix}")
     wav = config.vctk / "wav48_silence_trimmed" / "p225"
     next(wav.glob("*_mic1.flac")).unlink()
     with pytest.raises(CodecfakeError, match="not those that"):
         retry_here(config)
     assert list(config.out.glob("source.parquet.damaged-*"))
+    assert not (config.out / "source.parquet").exists()
 
 
 def test_a_damaged_plan_of_a_retry_stands_in_nobodys_way(outside, tmp_path):
@@ -86,7 +88,7 @@ def test_a_fault_of_the_machine_is_no_damage(config, monkeypatch, number):
 
     for module, name in (
         (verification, "open_plain"),
-        (verification, "file_sha256"),
+        (shard_store, "file_sha256"),
         (records, "open_plain"),
     ):
         with monkeypatch.context() as patch:

@@ -100,7 +100,7 @@ def test_verify_names_every_kind_of_damage_and_retry_mends_the_audio(outside, tm
     assert problems == {
         f"{store}/X1_p225_001.wav": "its sha256 is not that of the manifest",
         f"{store}/X1_p226_002.wav": "it is gone",
-        f"{store}/stranger.wav": "no row of the shard names it",
+        f"{store}/stranger.wav": "no row of the shard names it; move it out of the run",
         f"{split}/test/C-X1/X1_p225_001.wav": f"it is not the file {store}/X1_p225_001.wav",
         f"{split}/test/C-X1/X1_SSB00050001.wav": "it is gone",
         f"{split}/label/dev.txt": "it does not say what the manifest says",

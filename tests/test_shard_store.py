@@ -21,7 +21,7 @@ from codecfake.pipeline.shard_store import (
     latest_items,
     publish_shard,
     published_shards,
-    read_items,
+    read_shard_items,
     shard_draft,
 )
 
@@ -77,7 +77,7 @@ def test_everything_is_on_disk_before_the_record_and_the_record_before_the_name(
         publish_shard(draft, tmp_path, "F04", "00000", rows, {})
     assert steps == ["record", "name"]
     assert inodes(tmp_path / "shards" / "F04") <= synced
-    assert read_items(tmp_path).num_rows == FILES
+    assert read_shard_items(tmp_path / "shards" / "F04" / "00000").num_rows == FILES
 
 
 def test_of_every_utterance_the_latest_row_with_audio_counts():

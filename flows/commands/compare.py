@@ -52,6 +52,6 @@ def compare(
     if json:
         show_json(asdict(comparison) | {"scores": [asdict(part) for part in scores], "are_same": are_same})
     else:
-        show_runs(comparison, scores)
+        show_runs(comparison, scores, are_same=are_same)
     if not are_same:
         raise typer.Exit(1)

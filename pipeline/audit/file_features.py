@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from codecfake.codec_adapters.resampling import Wave, to_mono
+from codecfake.pipeline.audio import refuse_oversized
 
 SILENCE_DB = -30.0
 """A frame this far below the loudest frame of its file is silent: the level of the file does not matter, and the noise
@@ -59,7 +60,7 @@ def read_features(path: Path) -> tuple[FileFeatures, Wave]:
 
     Raises:
         OSError: If it cannot be opened.
-        soundfile.SoundFileError: If it cannot be decoded.
+        soundfile.SoundFileError: If it cannot be decoded, or is too long for the memory.
         ValueError: If it is no file, holds no samples, or some that are not finite.
     """
     import soundfile
@@ -67,6 +68,7 @@ def read_features(path: Path) -> tuple[FileFeatures, Wave]:
     if not path.is_file():  # opening a pipe would wait for its other end
         raise ValueError("no such file")
     with soundfile.SoundFile(path) as audio:
+        refuse_oversized(audio)
         rate = audio.samplerate
         form = f"{audio.format} {audio.subtype}, {audio.channels} ch"
         wave = to_mono(audio.read(dtype="float32", always_2d=True))

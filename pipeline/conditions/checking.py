@@ -9,10 +9,7 @@ from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.exhaustion import refuse_exhaustion
 from codecfake.manifests.records import read_parquet
-from codecfake.pipeline.conditions.store import RECORD, derived_table, read_record
-
-IMPORTED_FROM = "imported from "
-"""How the description of a setting begins that `codecfake import` took."""
+from codecfake.pipeline.conditions.store import IMPORTED_FROM, RECORD, derived_table, read_record
 
 
 def derived_stores(split: Path) -> list[Path]:
@@ -22,13 +19,11 @@ def derived_stores(split: Path) -> list[Path]:
 
 
 def check_manifest(run_dir: Path, split: Path, store: Path) -> Iterator[tuple[str, str]]:
-    """Compare the manifest of a setting with its shards, and its origin with the split.
+    """Compare the manifest of a setting with its shards, and its origin with the split, whose manifest is whole.
 
     Yields:
         Path relative to the run folder, and what is wrong with it.
     """
-    if not (split / MANIFEST).exists():
-        return  # told of the split, and nothing of the setting is wrong once it is back
     where = (store / MANIFEST).relative_to(run_dir).as_posix()
     again = f"codecfake conditions RUN --add {store.name}"
     if not (store / RECORD).is_file():
@@ -55,4 +50,4 @@ def check_manifest(run_dir: Path, split: Path, store: Path) -> Iterator[tuple[st
             yield where, f"its shards say otherwise; repeat {again}"
     except (OSError, ValueError, LookupError, CodecfakeError) as error:
         refuse_exhaustion(error)
-        yield where, f"it cannot be read: {error}"
+        yield where, f"it cannot be read: {getattr(error, 'what', error)}; remove {store.name}, then {again}"
