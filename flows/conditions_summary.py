@@ -1,5 +1,6 @@
 """What a person reads about robustness conditions."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,8 +44,15 @@ def show_settings(*, json: bool) -> None:
     )
 
 
-def show_conditions(run: Path, results: "Sequence[DerivedSetting]", *, json: bool) -> None:
-    """Show what was derived and what was left out, and the command that comes next."""
+def show_conditions(run: Path, results: "Sequence[DerivedSetting]", *, split: str | None, json: bool) -> None:
+    """Show what was derived and what was left out, and the command that comes next.
+
+    Args:
+        run: The run folder.
+        results: What its split holds of each setting.
+        split: Name of the split where the user gave it.
+        json: Whether to print JSON for programs.
+    """
     if json:
         show_json([asdict(result) for result in results])
         return
@@ -61,4 +69,5 @@ def show_conditions(run: Path, results: "Sequence[DerivedSetting]", *, json: boo
             say(f"  {row['file']}: {row['reason']}: {row['message']}")
         if len(result.quarantined) > LISTED:
             say(f"  and {len(result.quarantined) - LISTED:,} more: add --json")
-    say(f"Next: codecfake score {run}, codecfake evaluate {run}")
+    named = shlex.join([str(run), *(["--split", split] if split else [])])
+    say(f"Next: codecfake score {named}, codecfake evaluate {named}")

@@ -1,11 +1,12 @@
 """From a dataset's own lists, as detectors read them, to the listing that an import takes."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codecfake.detector.sources import codecfake, codecfake15, find_source
+from codecfake.detector.sources import codecfake, codecfake15, find_source, run_folder
 from codecfake.detector.sources.source import Source
 from codecfake.detector.trials import DEV, TRAIN, TrialList
 from codecfake.manifests.digests import file_sha256
@@ -43,6 +44,12 @@ def list_dataset(data: Path) -> Listing:
         CodecfakeError: If the folder holds no dataset that is known, or one that is not imported.
     """
     data = Path(data).resolve()
+    if run_folder.recognise(data):
+        tree = shlex.quote(str(data / "splits" / "NAME" / "Codecfake"))
+        raise CodecfakeError(
+            f"{data} is a run already",
+            next_step=f"codecfake import {tree} RUN takes the files of one of its splits",
+        )
     source = find_source(data)
     if source not in IMPORTED:
         raise CodecfakeError(
@@ -59,7 +66,7 @@ def list_dataset(data: Path) -> Listing:
         )
     origin, notes = find_origin(data, [one.name for one in IMPORTED]), list(trials.notes)
     if origin is None:
-        origin = Origin(source.name, source.licence, "")
+        origin = Origin(source.name, source.licence, {}, "")
         notes += _doubts(source, parts)
     lines = _Lines(parts)
     kinds = {False: ProblemKind.BAD_LINE, True: ProblemKind.CONTRADICTION}
@@ -80,6 +87,7 @@ def list_dataset(data: Path) -> Listing:
         dataset=origin.dataset,
         root=parts[0].root,
         licence=origin.licence,
+        licences=origin.licences,
         weights=origin.weights,
         digest=trials.digest,
         list_digests={_name_in(data, path): file_sha256(path) for path in source.lists(data)},

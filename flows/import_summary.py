@@ -1,5 +1,6 @@
 """What a person reads when an import has ended."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 from codecfake.flows.summaries import say, show_split
@@ -21,4 +22,5 @@ def show_import(report: "ImportReport") -> None:
         say(f"{count:,} not taken, or not as they are: {reason}")
     if report.problems:
         say(f"They are listed in {report.problems_file}")
-    say(f"Next: codecfake verify {report.run_dir}, codecfake train {report.run_dir}")
+    run = shlex.quote(str(report.run_dir))
+    say(f"Next: codecfake verify {run}, codecfake train {run}")

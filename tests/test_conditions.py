@@ -233,7 +233,7 @@ def test_a_condition_of_which_fakes_are_missing_is_no_condition_yet(run, monkeyp
 
 def test_an_encoder_that_is_not_there_is_named():
     with pytest.raises(CodecfakeError, match="no encoder"):
-        coders.Coder("nosuchencoder", "ogg", (16_000,)).check()
+        coders.Coder("nosuchencoder", "ogg", RATE).check()
 
 
 def test_files_that_cannot_be_processed_are_quarantined_with_reasons(run):
@@ -246,6 +246,60 @@ def test_files_that_cannot_be_processed_are_quarantined_with_reasons(run):
     found = {row["file"]: row["reason"] for row in result.quarantined}
     assert found == {f"{gone.stem}-gsm.wav": "missing", f"{changed.stem}-gsm.wav": "damaged"}
     assert len(open_trials(run, SPLIT).conditions["C-X1-gsm"]) == len(fakes) - 2
+
+
+def test_files_that_were_mended_since_are_processed_by_the_same_call(run, built, tmp_path):
+    fakes = open_trials(run, SPLIT).conditions["C-X1"]
+    lost = [fakes.path(at) for at in np.flatnonzero(fakes.labels == Label.SPOOF)]
+    before = {path: path.read_bytes() for path in lost}
+    for path in lost:
+        path.write_bytes(before[path][:-2])
+    lost[0].unlink()
+    (result,) = derive(run, "noise-snr10")
+    assert len(result.quarantined) == len(lost) and "C-X1-noise-snr10" not in result.conditions
+    (result,) = derive(run, "noise-snr10")
+    assert result.derived == 0 and len(result.quarantined) == len(lost)
+
+    for mended in (lost[1:], lost[:1]):
+        for path in mended:
+            path.write_bytes(before[path])
+        (result,) = derive(run, "noise-snr10")
+        assert result.derived == len(mended)
+    assert not result.quarantined
+    assert derive(run, "noise-snr10")[0].derived == 0
+    whole = shutil.copytree(built, tmp_path / "whole", ignore=shutil.ignore_patterns(".lock*"))
+    (expected,) = derive(whole, "noise-snr10")
+    assert result.conditions == expected.conditions
+    ours, theirs = (
+        pq.read_table(folder / f"splits/{SPLIT}/conditions/noise-snr10/manifest.parquet")
+        for folder in (run, whole)
+    )
+    assert ours.drop_columns("path") == theirs.drop_columns("path")
+    assert verify(run, [], Monitor()).is_whole
+
+
+def test_stores_of_files_of_16_khz_stay_valid_and_bear_no_rate(run):
+    derive(run, "noise-snr10")
+    record = json.loads((run / f"splits/{SPLIT}/conditions/noise-snr10/condition.json").read_text())
+    assert list(record) == ["setting", "description", "versions", "manifest_sha256", "shards"]
+
+
+def command(*arguments):
+    return CliRunner(env={"COLUMNS": "300"}).invoke(app, ["conditions", *map(str, arguments)])
+
+
+def test_what_comes_next_can_be_pasted(run, tmp_path):
+    folder = run.rename(tmp_path / "my run")
+    shown = command(folder, "--add", "gsm", "--split", SPLIT).output
+    named = f"'{folder}' --split {SPLIT}"
+    assert f"Next: codecfake score {named}, codecfake evaluate {named}" in shown
+    assert f"codecfake score '{folder}', codecfake" in command(folder, "--add", "gsm").output
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path):
+    for arguments in (["conditions", "nowhere", "--add", "gsm"], ["export", "tree", "nowhere", "out"]):
+        with pytest.raises(CodecfakeError, match="nowhere is no folder"):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_verify_names_what_is_wrong_with_conditions_and_a_repeated_call_mends_it(run):
@@ -323,6 +377,22 @@ def scored(part: TrialList, shift: float) -> ScoredTrials:
     random = np.random.default_rng(len(part.name))
     scores = random.standard_normal(len(part)) - shift * part.labels
     return ScoredTrials(part.name, part.files, scores, part.labels, part.columns)
+
+
+def test_a_mean_over_some_of_the_conditions_says_so(run):
+    derive(run, "gsm", chosen=["C4"])
+    derive(run, "noise-snr10")
+    parts = [scored(part, 2.0) for part in open_trials(run, SPLIT).conditions.values()]
+    results = assemble(
+        detector="any",
+        split=SPLIT,
+        dev=None,
+        conditions=parts,
+        threshold=0.0,
+        threshold_origin="given",
+        rounds=0,
+    )
+    assert list(results.averages) == ["mean under gsm (1 of 2 conditions)", "mean under noise-snr10"]
 
 
 def test_mean_and_pool_stay_those_of_the_clean_conditions(run, built):

@@ -1,5 +1,7 @@
 """A repeated export says that it is complete only when it is, and no export holds audio that was not published."""
 
+import csv
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,10 +11,12 @@ from exported_run import SPLIT, built_run, digests, export, rows_by_file
 from typer.testing import CliRunner
 
 from codecfake.flows.cli import app
+from codecfake.flows.import_listing import list_dataset
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.conditions.derive import derive_conditions
 from codecfake.pipeline.conditions.settings import parse_setting
-from codecfake.pipeline.exports.export import FORMATS
+from codecfake.pipeline.exports.export import FORMATS, export_run
+from codecfake.pipeline.imports.importing import import_dataset
 from codecfake.pipeline.monitor import Monitor
 
 
@@ -121,3 +125,69 @@ def test_a_place_that_cannot_be_a_folder_is_refused_with_a_next_step(run, tmp_pa
             export(run, tmp_path / out, "asvspoof")
         assert "give a new or empty folder" in caught.value.next_step
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["gone", "notes.txt"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_that_was_sent_is_held_against_its_checksums_and_its_manifest(run, tmp_path, form):
+    export(run, tmp_path / "out", form)
+    sent = tmp_path / "elsewhere" / "Codecfake-rebuilt"
+    shutil.copytree(tmp_path / "out", sent)
+    assert verify(sent).exit_code == 0
+    files = [path for path in sorted(sent.rglob("*")) if path.suffix in (".wav", ".tar", ".parquet")]
+    flip(files[0])
+    files[-1].unlink()
+    is_loose = files[-1].suffix == ".wav"
+    result = verify(sent)
+    assert result.exit_code == 1
+    told = {
+        line.strip().partition(": ")[0]: line for line in result.output.splitlines() if line.startswith("  ")
+    }
+    assert (
+        f"its sha256 is not that of {'manifest.csv' if files[0].suffix == '.wav' else 'SHA256SUMS'}"
+        in told.pop(files[0].relative_to(sent).as_posix())
+    )
+    if not (form == "hf" and is_loose):
+        assert "it is gone" in told.pop(files[-1].relative_to(sent).as_posix())
+    assert not told
+
+
+def test_the_tree_of_an_export_is_not_held_against_the_published_counts(run, tmp_path):
+    export(run, tmp_path / "out", "tree")
+    result = verify(tmp_path / "out" / "Codecfake")
+    assert result.exit_code == 0
+    assert "740,747" not in result.output
+    shutil.copy(
+        next((tmp_path / "out").rglob("*.wav")), tmp_path / "out" / "Codecfake" / "test" / "stranger.wav"
+    )
+    (tmp_path / "out" / "SHA256SUMS").unlink()
+    result = verify(tmp_path / "out")
+    assert result.exit_code == 1
+    assert "SHA256SUMS: it is gone" in result.output
+
+
+def test_that_speech_is_synthetic_stands_on_every_card_and_survives_an_import(run, tmp_path):
+    shutil.copytree(run, tmp_path / "demo")
+    stamp = json.loads((tmp_path / "demo" / "run.json").read_text())
+    stamp["process"]["command"] = "codecfake demo --out demo"
+    (tmp_path / "demo" / "run.json").write_text(json.dumps(stamp))
+    export(tmp_path / "demo", tmp_path / "tree", "tree")
+    import_dataset(tmp_path / "imported", list_dataset(tmp_path / "tree"), Monitor())
+    export_run(tmp_path / "imported", tmp_path / "again", "hf", "imported-codecfake-rebuilt", Monitor())
+    for folder in (tmp_path / "tree", tmp_path / "again"):
+        assert "**The speech is synthetic" in (folder / "README.md").read_text()
+        with (folder / "manifest.csv").open(newline="") as file:
+            licences = {row["corpus_licence"] for row in csv.DictReader(file)}
+        assert licences == {"none of the corpus: synthetic speech (espeak-ng) stands in for it"}
+    export(run, tmp_path / "built", "hf")
+    assert "synthetic" not in (tmp_path / "built" / "README.md").read_text()
+
+
+def verify(folder: Path):
+    return CliRunner().invoke(app, ["verify", str(folder)])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)

@@ -2,24 +2,30 @@
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
+import speech
 from dataset_trees import labels_of, write_audio, write_codecfake15, write_lines
 from run_helpers import StopAfter, build_here
 
+from codecfake.codec_adapters.resampling import resample
 from codecfake.detector.evaluation.assembling import assemble
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
 from codecfake.detector.sources import open_trials
 from codecfake.detector.trials import SplitTrials
 from codecfake.flows.import_listing import list_dataset
 from codecfake.manifests.digests import file_sha256
+from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.conditions.derive import derive_conditions
 from codecfake.pipeline.conditions.settings import parse_setting
 from codecfake.pipeline.config import make_config
 from codecfake.pipeline.exports.export import export_run
+from codecfake.pipeline.exports.licences import LICENCE_PAGES
 from codecfake.pipeline.imports.importing import ImportReport, import_dataset
 from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.run_splits import split_run
@@ -28,6 +34,7 @@ from codecfake.pipeline.verification import verify
 
 SPLIT = "imported-codecfake"
 SETTINGS = ("gsm", "noise-snr-5", "reverb-rt60-0.4")
+LICENCES = {"vctk": "CC BY 4.0", "aishell3": "Apache-2.0"}
 ABOUT = ("utterance_id", "codec", "corpus", "language", "speaker", "processing")
 
 
@@ -262,11 +269,67 @@ def test_a_rebuild_is_not_called_the_published_dataset(tmp_path: Path, corpora) 
         assert stamp["licence"] == "aishell3: Apache-2.0; vctk: CC BY 4.0"
         assert report.split.name == "imported-codecfake-rebuilt"
     export_run(imported, tmp_path / "again", "tree", report.split.name, Monitor())
+    with (tmp_path / "again" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        assert {(row["corpus"], row["corpus_licence"]) for row in csv.DictReader(file)} == set(
+            LICENCES.items()
+        )
+    metadata = json.loads((tmp_path / "again" / "croissant.json").read_text(encoding="utf-8"))
+    assert sorted(metadata["license"]) == sorted(LICENCE_PAGES[licence] for licence in LICENCES.values())
     for name in ("README.md", "LICENSE.md", "croissant.json", "manifest.csv"):
         assert "BY-NC-ND" not in (tmp_path / "again" / name).read_text(encoding="utf-8").upper()
     assert "Made with demonstration networks" in (tmp_path / "again" / "README.md").read_text(
         encoding="utf-8"
     )
+
+
+def test_a_card_does_not_call_conditions_the_published_bytes(exported) -> None:
+    card = " ".join((exported[1].parent / "README.md").read_text(encoding="utf-8").split())
+    assert "The audio files, but for those under robustness conditions, are byte for byte" in card
+
+
+def test_conditions_that_came_with_an_import_are_not_made_anew(exported, tmp_path: Path) -> None:
+    import_here(exported[1], tmp_path / "run")
+    with pytest.raises(CodecfakeError, match="gsm was imported from codecfake") as caught:
+        derive_conditions(tmp_path / "run", SPLIT, [parse_setting("gsm")], None, Monitor())
+    assert "updated" not in str(caught.value)
+
+
+def test_conditions_treat_files_of_all_rates_alike(tmp_path: Path) -> None:
+    """To a detector, which hears 16 kHz: else the condition itself told real from fake."""
+    data, run = write_tree(tmp_path / "data"), tmp_path / "run"
+    rates = {"p227_001.wav": 16_000, "F01_p227_001.wav": 24_000, "my-codec_p227_001.wav": 44_100}
+    for path in data.rglob("*p227_001.wav"):
+        rate = rates.get(path.name, 16_000)
+        soundfile.write(path, resample(speech.voice(1.0, 48_000, 3), 48_000, rate), rate)
+    import_here(data, run)
+    names = ["noise-snr10", "pink-snr10", *(["opus16", "mp3-32"] if find_spec("av") else [])]
+    derive_conditions(run, SPLIT, [parse_setting(name) for name in names], None, Monitor())
+    rows = pq.read_table(run / "splits" / SPLIT / "manifest.parquet").to_pylist()
+    clean = {row["file"]: heard(run / row["path"]) for row in rows if row["file"] in rates}
+    assert len(clean) == 3
+    for name in names:
+        store = run / "splits" / SPLIT / "conditions" / name
+        rows = pq.read_table(store / "manifest.parquet").to_pylist()
+        processed = {row["file"].replace(f"-{name}", ""): heard(run / row["path"]) for row in rows}
+        for file, wave in clean.items():
+            if "snr" in name:
+                assert decibels(wave) - decibels(processed[file] - wave) == pytest.approx(10, abs=0.05)
+            else:
+                other = processed["p227_001.wav"]
+                assert np.std(processed[file] - other) < 0.05 * np.std(other), (name, file)
+    record = store / "condition.json"
+    record.write_text(record.read_text().replace('"acts_at"', '"of_an_earlier_version"'))
+    with pytest.raises(CodecfakeError, match="made in another way"):
+        derive_conditions(run, SPLIT, [parse_setting(names[-1])], None, Monitor())
+
+
+def heard(path: Path) -> np.ndarray:
+    wave, rate = soundfile.read(path, dtype="float32")
+    return resample(wave, rate, 16_000)
+
+
+def decibels(wave: np.ndarray) -> float:
+    return 10 * np.log10(np.mean(wave.astype(np.float64) ** 2))
 
 
 def test_a_tree_of_other_lists_is_told_when_its_licence_is_assumed(tmp_path: Path) -> None:

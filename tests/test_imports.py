@@ -377,11 +377,26 @@ def test_a_split_by_speaker_needs_speakers(tmp_path: Path) -> None:
     assert split.summary["splits"]["train"]["real"] == 2
 
 
+def test_two_imports_are_compared(tmp_path: Path, imported) -> None:
+    import_here(imported[0], tmp_path / "again")
+    result = CliRunner().invoke(app, ["compare", str(imported[1]), str(tmp_path / "again")])
+    assert (result.exit_code, result.exception) == (0, None), result.output
+    assert "The runs are the same." in result.output
+
+
+def test_a_run_is_not_imported_as_a_run(tmp_path: Path, imported) -> None:
+    with pytest.raises(CodecfakeError, match="is a run already") as caught:
+        list_dataset(imported[1])
+    tree = caught.value.next_step.split()[2].replace("NAME", SPLIT)
+    assert list_dataset(Path(tree)).dataset == "codecfake"
+
+
 def test_an_export_names_the_licence_of_the_dataset(tmp_path: Path, imported) -> None:
     export_run(imported[1], tmp_path / "out", "tree", SPLIT, Monitor())
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "as it was published, under CC BY-NC-ND 4.0" in card
     assert "rebuild" not in card
+    assert "The audio files are byte for byte those of the published copy" in " ".join(card.split())
     metadata = json.loads((tmp_path / "out" / "croissant.json").read_text(encoding="utf-8"))
     assert metadata["license"] == ["https://creativecommons.org/licenses/by-nc-nd/4.0/"]
     assert sorted(labels_of(open_trials(tmp_path / "out" / "Codecfake").train)) == sorted(

@@ -120,6 +120,17 @@ def test_tree_of_our_own_split(tmp_path: Path) -> None:
     assert mimi.relative_paths[1] == "test/C-mimi/mimi_p227_001.wav"
 
 
+def test_a_codec_whose_name_begins_that_of_another(tmp_path: Path) -> None:
+    """As two of CodecFake's fifteen; the shorter one may come first in a list of both."""
+    tree, short, long = tmp_path / "Codecfake", "hifi_16k_320d", "hifi_16k_320d_large_uni"
+    lines = ["p225_001.wav real 0", *(f"{name}_p225_001.wav fake {name}" for name in (short, long))]
+    write_lines(tree / "label" / "train.txt", [*lines, f"{long}+p226_001.wav fake {long}"])
+    columns = open_trials(tree).train.columns
+    assert columns["utterance_id"].tolist() == ["p225_001"] * 3 + ["p226_001"]
+    assert columns["speaker"].tolist() == ["p225"] * 3 + ["p226"]
+    assert set(columns["corpus"]) == {"vctk"}
+
+
 def test_a_million_labels_open_in_seconds_and_bounded_memory(tmp_path: Path) -> None:
     """The published counts (arXiv 2405.04880, figure 3), without audio."""
     lines = write_published_labels(tmp_path / "label")

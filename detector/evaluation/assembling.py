@@ -152,12 +152,19 @@ def assemble(
 def _average_by_setting(
     conditions: Sequence[ScoredTrials], clean: Sequence[ScoredTrials], by_name: Mapping[str, ConditionResult]
 ) -> dict[str, float]:
-    """Mean EER in percent over the conditions of each robustness setting, where there are clean ones beside."""
+    """Mean EER in percent over the conditions of each robustness setting, where there are clean ones beside.
+
+    A setting that lacks some of them says so in its name: its mean is not to be held against that of another.
+    """
     eers: dict[str, list[float]] = {}
     for part in conditions:
         if not any(part is other for other in clean):
             eers.setdefault(part.processing, []).append(by_name[part.name].eer_percent)
-    return {f"mean under {setting}": fmean(values) for setting, values in eers.items()}
+    part = {
+        setting: f" ({len(values)} of {len(clean)} conditions)" if len(values) < len(clean) else ""
+        for setting, values in eers.items()
+    }
+    return {f"mean under {setting}{part[setting]}": fmean(values) for setting, values in eers.items()}
 
 
 def _with_both_classes(conditions: Sequence[ScoredTrials]) -> tuple[list[ScoredTrials], list[str]]:

@@ -51,6 +51,17 @@ class AudioIndex:
     """File names, N strings."""
     stems: "pa.Array"
     """The names without their endings."""
+    left_out: int = 0
+    """Audio files whose names no list can hold."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the folder."""
+        if not self.left_out:
+            return []
+        return [
+            f"{self.left_out:,} audio files have characters in their names that cannot be printed; left out"
+        ]
 
     @classmethod
     def scan(cls, root: Path) -> "AudioIndex":
@@ -58,14 +69,15 @@ class AudioIndex:
         import pyarrow as pa
 
         root = Path(root).resolve()
-        folders, counts, names = [], [], []
-        for folder, found in sorted(_walk(root)):
+        folders, counts, names, left_out = [], [], [], 0
+        for folder, found, unprintable in sorted(_walk(root)):
             folders.append(folder)
             counts.append(len(found))
             names.append(found)
+            left_out += unprintable
         joined = pa.concat_arrays([pa.array([], pa.string()), *names])
         folder_of = np.repeat(np.arange(len(folders)), counts)
-        return cls(root, folders, folder_of, joined, stems_of(joined))
+        return cls(root, folders, folder_of, joined, stems_of(joined), left_out)
 
     def has_folder(self, name: str) -> bool:
         """Whether audio lies in a folder of that name, or below it; the root counts."""
@@ -128,8 +140,8 @@ def _indices(places: np.ndarray) -> "pa.Array":
     return pa.array(places, pa.int64())
 
 
-def _walk(root: Path) -> Iterator[tuple[str, "pa.Array"]]:
-    """Yield every folder with its sorted audio file names."""
+def _walk(root: Path) -> Iterator[tuple[str, "pa.Array", int]]:
+    """Yield every folder with its sorted audio file names, and how many were left out."""
     import pyarrow as pa
 
     endings = tuple(f".{suffix}" for suffix in SUFFIXES)
@@ -150,5 +162,6 @@ def _walk(root: Path) -> Iterator[tuple[str, "pa.Array"]]:
                     found.append(entry.name)
                 elif is_folder(entry):
                     waiting.append(f"{folder}/{entry.name}" if folder else entry.name)
-        # Names that are no UTF-8 cannot stand in any list.
-        yield folder, pa.array(sorted(name for name in found if name.isprintable()), pa.string())
+        # A line end would begin another row of a list, and names that are no UTF-8 cannot stand in any.
+        kept = sorted(name for name in found if name.isprintable())
+        yield folder, pa.array(kept, pa.string()), len(found) - len(kept)

@@ -199,13 +199,10 @@ def _about(entries: "pa.Table", setting: str) -> "dict[str, pa.Array]":
 
     columns = {key: entries[key].combine_chunks() for key in ("file", "label", "method")}
     method = columns["method"]
-    # Our own trees name codecs of other packages in full, and put that name before the file.
-    named = [word for word in pc.unique(method).to_pylist() if not re.fullmatch(r"\d+|[LA]\d+", word)]
-    prefix = "|".join([PREFIX, *(rf"^{re.escape(word)}[_+]" for word in named)])
     stems = stems_of(columns["file"])
     if setting:
         stems = pc.replace_substring_regex(stems, f"{re.escape(derived_suffix(setting))}$", "")
-    source = pc.replace_substring_regex(stems, prefix, "")
+    source = _sources(stems, method)
     codec = pc.replace_substring_regex(method, r"^(\d)$", r"F0\1")
     codec = pc.replace_substring_regex(
         pc.replace_substring_regex(codec, r"^(\d+)$", r"F\1"), r"^L(\d)", r"A\1"
@@ -225,6 +222,26 @@ def _about(entries: "pa.Table", setting: str) -> "dict[str, pa.Array]":
         "speaker": speaker,
         **({PROCESSING: pa.repeat(setting, len(entries))} if setting else {}),
     }
+
+
+def _sources(stems: "pa.Array", method: "pa.Array") -> "pa.Array":
+    """Strip what names put before that of the source; one codec's name may begin another's, so each its own alone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sources = pc.replace_substring_regex(stems, PREFIX, "")
+    # Our own trees name codecs of other packages in full, and put that name before the file.
+    named = {word for word in pc.unique(method).to_pylist() if not re.fullmatch(r"\d+|[LA]\d+", word)}
+    if not named:
+        return sources
+    rows = zip(stems.to_pylist(), method.to_pylist(), sources.to_pylist(), strict=True)
+    return pa.array(
+        [
+            stem[len(word) + 1 :] if word in named and stem.startswith((f"{word}_", f"{word}+")) else source
+            for stem, word, source in rows
+        ],
+        pa.string(),
+    )
 
 
 SOURCE = Source(

@@ -41,6 +41,8 @@ def read(data: Path) -> SplitTrials:
     notes: list[str] = []
     index = AudioIndex.scan(data)
     path = _datalist(data)
+    if path is None:
+        notes += index.notes
     files = names_of(read_header_csv(path, COLUMNS, notes)["path"]) if path else index.names
     parsed = pc.extract_regex(stems_of(files), FILE_NAME)
     strangers = files.filter(pc.invert(parsed.is_valid()))

@@ -46,7 +46,7 @@ def conditions(
     chosen = _words(codecs or "") or None
     with monitored() as monitor:
         results = derive_conditions(run, find_split(run, split), list(settings.values()), chosen, monitor)
-    show_conditions(run, results, json=json)
+    show_conditions(run, results, split=split, json=json)
 
 
 def _words(text: str) -> list[str]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.records import read_json
 from codecfake.pipeline.fingerprint import SAVED_AS, read_stamp
+from codecfake.pipeline.imports.record import ImportRecord, read_import
 from codecfake.pipeline.shard_store import published_shards, read_record
 
 ABSENT = "-"
@@ -48,10 +50,16 @@ def _describe(run_dir: Path) -> dict[str, str]:
             cause="the path is mistyped, or the build has not started",
             next_step="codecfake compare RUN1 RUN2",
         )
-    stamp = read_stamp(run_dir)
+    imported = read_import(run_dir)
+    stamp = read_json(run_dir / SAVED_AS, {}) if imported else read_stamp(run_dir)
+    settings = _of_import(imported) if imported else _flat(stamp["fingerprint"])
     environment = stamp.get("environment")
     told = _flat(environment) if isinstance(environment, Mapping) else {}
-    return _flat(stamp["fingerprint"]) | told | _makers(run_dir)
+    return settings | told | _makers(run_dir)
+
+
+def _of_import(record: ImportRecord) -> dict[str, str]:
+    return {"imported from": record.dataset, "digest of its lists": record.digest, "licence": record.licence}
 
 
 def _makers(run_dir: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from codecfake.codec_adapters.resampling import Wave, fit_length, resample
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.audio import decode, to_pcm16
+from codecfake.pipeline.conditions.processing import HEARD_RATE
 
 if TYPE_CHECKING:
     import av
@@ -26,17 +27,13 @@ class Coder:
     encoder: str
     """FFmpeg's name of it."""
     container: str
-    rates: tuple[int, ...]
-    """Sample rates in Hz to choose from, ascending; taken is the lowest that keeps the band of the file."""
+    rate: int
+    """In Hz, the same for files of every rate."""
     delay: int = 0
     """Samples at the coder's rate by which the decoded audio lags, where the container does not tell."""
     gain: float = 1.0
     """What undoes the scale that the encoder puts on."""
     options: dict[str, str] = field(default_factory=dict)
-
-    def rate_for(self, sample_rate: int) -> int:
-        """The coder's rate for a file."""
-        return next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
 
     def through(self, wave: Wave, sample_rate: int, bit_rate: int) -> Wave:
         """Encode and decode.
@@ -49,11 +46,11 @@ class Coder:
         Returns:
             Shape (T,), in place: the delay of the encoder is taken off.
         """
-        rate = self.rate_for(sample_rate)
-        there = resample(wave, sample_rate, rate)
+        there = resample(wave, sample_rate, self.rate)
         pcm, _ = to_pcm16(np.pad(there, (0, self.delay)))
-        decoded, decoded_rate = self._decode(self._encode(pcm, rate, bit_rate))
-        decoded = fit_length(decoded[self.delay * decoded_rate // rate :], len(there) * decoded_rate // rate)
+        decoded, decoded_rate = self._decode(self._encode(pcm, bit_rate))
+        start, samples = (count * decoded_rate // self.rate for count in (self.delay, len(there)))
+        decoded = fit_length(decoded[start:], samples)
         return fit_length(resample(decoded, decoded_rate, sample_rate), len(wave)) * np.float32(self.gain)
 
     def check(self) -> None:
@@ -84,18 +81,18 @@ class Coder:
             "libavcodec": ".".join(map(str, av.library_versions["libavcodec"])),
         }
 
-    def _encode(self, pcm: np.ndarray, rate: int, bit_rate: int) -> bytes:
+    def _encode(self, pcm: np.ndarray, bit_rate: int) -> bytes:
         import av
 
         buffer = io.BytesIO()
         with av.open(buffer, "w", format=self.container) as out:
-            stream = out.add_stream(self.encoder, rate=rate, options=self.options)
+            stream = out.add_stream(self.encoder, rate=self.rate, options=self.options)
             stream.codec_context.layout = "mono"
             stream.bit_rate = bit_rate
             form = stream.codec_context.codec.audio_formats[0].name
             frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
-            frame.sample_rate, frame.pts = rate, 0
-            for part in [*av.AudioResampler(form, "mono", rate).resample(frame), None]:
+            frame.sample_rate, frame.pts = self.rate, 0
+            for part in [*av.AudioResampler(form, "mono", self.rate).resample(frame), None]:
                 out.mux(stream.encode(part))
         return buffer.getvalue()
 
@@ -118,11 +115,11 @@ def _mono_floats(file: "av.container.InputContainer") -> Iterator[Wave]:
 
 
 # Below 12 kbit/s Opus works at 8 kHz inside, and comes out 0.1 ms late (1 to 2 samples of 16 kHz); above in place.
-OPUS = Coder("libopus", "ogg", (16_000, 24_000, 48_000), options={"application": "voip", "vbr": "off"})
+OPUS = Coder("libopus", "ogg", HEARD_RATE, options={"application": "voip", "vbr": "off"})
 # LAME turns everything down to 0.95 before it encodes.
-MP3 = Coder("libmp3lame", "mp3", (16_000, 22_050, 24_000, 32_000, 44_100, 48_000), gain=1 / 0.95)
+MP3 = Coder("libmp3lame", "mp3", HEARD_RATE, gain=1 / 0.95)
 # 5 ms of look-ahead, which the container does not tell.
-AMR_NB = Coder("libopencore_amrnb", "amr", (8_000,), delay=40)
+AMR_NB = Coder("libopencore_amrnb", "amr", 8_000, delay=40)
 AMR_NB_RATES = ("4.75", "5.15", "5.9", "6.7", "7.4", "7.95", "10.2", "12.2")
 """In kbit/s."""
 MP3_RATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160)

@@ -28,9 +28,11 @@ from codecfake.pipeline.conditions.store import (
 from codecfake.pipeline.devices import cpu_count
 from codecfake.pipeline.monitor import Monitor
 from codecfake.pipeline.provenance import now
+from codecfake.pipeline.retry_numbers import next_number
 from codecfake.pipeline.run_lock import run_lock
 from codecfake.pipeline.shard_store import (
     AUDIO,
+    RETRY_PREFIX,
     drafts,
     is_published,
     publish_shard,
@@ -58,6 +60,8 @@ ROW_COLUMNS = [
     "sample_rate",
     "sha256",
 ]
+UNREAD = (Reason.MISSING, Reason.UNREADABLE, Reason.DAMAGED)
+"""Why a file of the split was not processed that may be mended."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def derive_conditions(
 ) -> list[DerivedSetting]:
     """Process the evaluation files of a split, bona fide and fake alike.
 
-    A call that was stopped is finished by the same call. What could not be processed stays quarantined.
+    A call that was stopped is finished by the same call. Files that were missing, unreadable or damaged are tried
+    again by it; what else could not be processed stays quarantined.
 
     Args:
         run_dir: The run folder.
@@ -105,10 +110,9 @@ def derive_conditions(
         evaluated = evaluated_rows(clean, None).select(ROW_COLUMNS)
         rows = evaluated_rows(clean, chosen).select(ROW_COLUMNS).to_pylist()
         _refuse_taken_names(clean, settings)
-        shards = _cut(rows, evaluated)
         voices = _bona_fide(evaluated)
         derivers = [Deriver(run_dir, setting, voices) for setting in settings]
-        return [_derive(deriver, folder, clean, rows, shards, monitor) for deriver in derivers]
+        return [_derive(deriver, folder, clean, evaluated, rows, monitor) for deriver in derivers]
 
 
 def _bona_fide(rows: "pa.Table") -> list[Row]:
@@ -117,7 +121,7 @@ def _bona_fide(rows: "pa.Table") -> list[Row]:
     return rows.filter(pc.equal(rows["label"], Label.BONA_FIDE.published_name)).to_pylist()
 
 
-def _cut(rows: Sequence[Row], evaluated: "pa.Table") -> list[Shard]:
+def _cut(rows: Sequence[Row], evaluated: "pa.Table", prefix: str = "") -> list[Shard]:
     """Cut files into shards, the same in every call: those that belong to the same conditions are chosen together."""
     sets = {tuple(names) for names in evaluated["conditions"].to_pylist()}
     numbers = {names: number for number, names in enumerate(sorted(sets))}
@@ -127,7 +131,7 @@ def _cut(rows: Sequence[Row], evaluated: "pa.Table") -> list[Shard]:
     return [
         shard
         for (codec, number), members in groups.items()
-        for shard in cut_shards(codec, members, f"{number:03d}-")
+        for shard in cut_shards(codec, members, f"{prefix}{number:03d}-")
     ]
 
 
@@ -135,8 +139,8 @@ def _derive(
     deriver: Deriver,
     split: Path,
     clean: "pa.Table",
+    evaluated: "pa.Table",
     rows: Sequence[Row],
-    shards: Sequence[Shard],
     monitor: Monitor,
 ) -> DerivedSetting:
     setting = deriver.setting
@@ -145,19 +149,25 @@ def _derive(
     if len({derived_file(row["file"], setting.name) for row in rows}) != len(rows):
         raise CodecfakeError(f"{split}: two evaluation files differ in their ending alone")
     store = derived_folder(split, setting.name)
-    start_store(store, split, setting)
+    start_store(store, split, setting, max(evaluated["sample_rate"].to_pylist()))
     for leftover in drafts(store):
         shutil.rmtree(leftover, ignore_errors=True)
-    todo = [shard for shard in shards if not is_published(store, shard.codec, shard.id)]
-    derived = sum(len(shard.utterances) for shard in todo)
+    todo = [shard for shard in _cut(rows, evaluated) if not is_published(store, shard.codec, shard.id)]
+    todo += _cut(_unread(store, setting, rows), evaluated, f"{RETRY_PREFIX}{next_number(store):03d}-")
     monitor.begin(setting.name, round(sum(row["seconds"] for shard in todo for row in shard.utterances)), "s")
     with ThreadPoolExecutor(cpu_count()) as pool:
-        for shard in todo:
-            _derive_shard(deriver, store, shard, pool, monitor)
+        derived = sum(_derive_shard(deriver, store, shard, pool, monitor) for shard in todo)
     monitor.end()
     table = derived_table(store, setting.name, clean)
     publish_manifest(store, table)
     return _sum_up(store, setting.name, table, derived)
+
+
+def _unread(store: Path, setting: Setting, rows: Sequence[Row]) -> list[Row]:
+    """The files that an earlier call could not read: they may have been mended since."""
+    items = read_items(store)
+    reasons = dict(zip(items["file"].to_pylist(), items["reason"].to_pylist(), strict=True))
+    return [row for row in rows if reasons.get(derived_file(row["file"], setting.name)) in UNREAD]
 
 
 def _derive_shard(
@@ -166,7 +176,8 @@ def _derive_shard(
     shard: Shard,
     pool: ThreadPoolExecutor,
     monitor: Monitor,
-) -> None:
+) -> int:
+    """Publish a shard, of a retry only what can be read now; give how many rows it has."""
     began = time.monotonic()
     place = shard_path(store, shard.codec, shard.id).relative_to(deriver.run_dir) / AUDIO
     with shard_draft(store, shard.codec, shard.id) as draft:
@@ -178,6 +189,10 @@ def _derive_shard(
             return item if item["reason"] else item | {"path": (place / item["file"]).as_posix()}
 
         items = list(pool.map(derive, shard.utterances))
+        if shard.id.startswith(RETRY_PREFIX):
+            items = [item for item in items if item["reason"] not in UNREAD]
+        if not items:
+            return 0
         if not published_shards(store):
             _refuse_hopeless(deriver.setting, items)
         record = {
@@ -186,6 +201,7 @@ def _derive_shard(
             "published_at": now(),
         }
         publish_shard(draft, store, shard.codec, shard.id, items, record)
+        return len(items)
 
 
 def _refuse_hopeless(setting: Setting, items: Sequence[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 
 from codecfake.codec_adapters.resampling import Wave
-from codecfake.pipeline.conditions.processing import Silent, Utterance, power
+from codecfake.pipeline.conditions.processing import Silent, Utterance, heard_power
 
 BABBLE_VOICES = 5
 
@@ -16,12 +16,14 @@ def add_noise(utterance: Utterance, noise: Wave, snr_db: float) -> Wave:
     Args:
         utterance: The speech, T samples.
         noise: Shape (T,).
-        snr_db: Ratio of the powers over the whole file.
+        snr_db: Ratio of the powers over the whole file, in the band that detectors hear.
 
     Returns:
         Shape (T,).
     """
-    scale = np.sqrt(power(utterance.wave) / power(noise) / 10 ** (snr_db / 10))
+    rate = utterance.sample_rate
+    ratio = heard_power(utterance.wave, rate) / heard_power(noise, rate)
+    scale = np.sqrt(ratio / 10 ** (snr_db / 10))
     return utterance.wave + np.float32(scale) * noise
 
 
@@ -44,7 +46,8 @@ def babble(utterance: Utterance) -> Wave:
     total = np.zeros(samples, np.float32)
     for voice in islice(utterance.other_voices(), BABBLE_VOICES):
         start = int(utterance.random.integers(len(voice)))
-        total += np.resize(np.roll(voice, -start), samples) / np.float32(np.sqrt(power(voice)))
+        loudness = np.float32(np.sqrt(heard_power(voice, utterance.sample_rate)))
+        total += np.resize(np.roll(voice, -start), samples) / loudness
     if not total.any():
         raise Silent("no file of another speaker can be read")
     return total

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from codecfake.codec_adapters.resampling import Wave
+from codecfake.codec_adapters.resampling import Wave, resample
+
+HEARD_RATE = 16_000
+"""In Hz. Detectors hear every file at this rate, so a file of a higher one is treated like one of this."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,26 @@ class Setting:
     versions: Mapping[str, Any] = field(default_factory=dict)
     """Versions of the libraries that decide about the samples."""
     needs_other_voices: bool = False
+    is_at_heard_rate: bool = False
+    """Whether it acts at ``HEARD_RATE`` in files of higher rates, too."""
 
 
 class Silent(Exception):
     """The utterance holds no sound, so nothing can be set in relation to it."""
 
 
-def power(wave: Wave) -> float:
-    """Mean square of a wave.
+def heard_power(wave: Wave, sample_rate: int) -> float:
+    """Mean square of what detectors hear of a wave.
+
+    Args:
+        wave: Shape (T,).
+        sample_rate: Its rate in Hz.
 
     Raises:
         Silent: If it is zero.
     """
-    value = float(np.mean(np.square(wave, dtype=np.float64)))
+    heard = resample(wave, sample_rate, min(sample_rate, HEARD_RATE))
+    value = float(np.mean(np.square(heard, dtype=np.float64)))
     if value <= 0.0:
         raise Silent("the file is silent throughout")
     return value

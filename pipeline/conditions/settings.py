@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.pipeline.conditions import coders, noise
 from codecfake.pipeline.conditions.coders import AMR_NB, AMR_NB_RATES, MP3, MP3_RATES, OPUS, Coder
-from codecfake.pipeline.conditions.processing import Setting
+from codecfake.pipeline.conditions.processing import HEARD_RATE, Setting
 from codecfake.pipeline.conditions.reverberation import (
     DIRECT_TO_REVERBERANT_DB,
     FIRST_REFLECTION_SECONDS,
@@ -53,6 +53,7 @@ def _coded(name: str, coder: Coder, kilobits: str, words: str) -> Setting:
         name,
         f"{words} at {kilobits} kbit/s",
         lambda utterance: coder.through(utterance.wave, utterance.sample_rate, bit_rate),
+        is_at_heard_rate=coder.rate == HEARD_RATE,
     )
 
 
@@ -92,6 +93,7 @@ def _noisy(prefix: str, words: str, draw: Callable) -> Callable[[str], Setting |
             f"{words}, {int(snr)} dB below the power of the whole file",
             lambda utterance: noise.add_noise(utterance, draw(utterance), int(snr)),
             needs_other_voices=draw is noise.babble,
+            is_at_heard_rate=True,
         )
 
     return make

@@ -18,34 +18,45 @@ from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
 from codecfake.manifests.records import read_json
 from codecfake.manifests.splits import SPLITS
-from codecfake.pipeline.conditions.processing import Setting
+from codecfake.pipeline.conditions.processing import HEARD_RATE, Setting
 from codecfake.pipeline.shard_store import read_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORD = "condition.json"
+IMPORTED_FROM = "imported from "
+"""How the description of a setting begins that `codecfake import` took."""
 
 
-def start_store(store: Path, split: Path, setting: Setting) -> None:
+def start_store(store: Path, split: Path, setting: Setting, highest_rate: int) -> None:
     """Make a store ready, or refuse one that was begun in another way.
 
     Args:
         store: Folder of the setting.
         split: Folder of the split.
         setting: What will be done.
+        highest_rate: Of the files of the split, in Hz.
 
     Raises:
-        CodecfakeError: If it holds files that other library versions made, so that the two would mix.
+        CodecfakeError: If it was imported, or holds files that other versions made, so that the two would mix.
     """
-    now = {
+    now: dict[str, Any] = {
         "setting": setting.name,
         "description": setting.describe,
         "versions": dict(setting.versions),
         "manifest_sha256": file_sha256(split / MANIFEST),
         "shards": "one row of shards for each codec and set of conditions",
     }
+    if setting.is_at_heard_rate and highest_rate > HEARD_RATE:  # earlier versions took each file's own rate
+        now["acts_at"] = HEARD_RATE
     before = read_record(store)
+    if str(before.get("description")).startswith(IMPORTED_FROM):
+        raise CodecfakeError(
+            f"{store} was {before['description']}",
+            cause="its files came with the dataset, and none is made here beside them",
+            next_step="leave this setting out, or import the dataset again if files of it were missing",
+        )
     if before and any(before.get(name) != value for name, value in now.items()):
         raise CodecfakeError(
             f"{store} was made in another way: {before.get('description')}, {before.get('versions')}",

@@ -19,11 +19,12 @@ from codecfake.pipeline.exports.card_texts import (
     MINI_WARNING,
     ONLY_WAV,
     SEVERAL_ENDINGS,
+    SYNTHETIC_WARNING,
     WITHOUT_CONFIGURATION,
 )
 from codecfake.pipeline.exports.contents import Contents
 from codecfake.pipeline.exports.identity import identify
-from codecfake.pipeline.exports.licences import LICENCE_PAGES
+from codecfake.pipeline.exports.licences import LICENCE_PAGES, is_synthetic
 from codecfake.pipeline.exports.listing import count_by
 from codecfake.pipeline.exports.naming import ending_of
 
@@ -31,8 +32,7 @@ CARD = "README.md"
 LICENCES = "LICENSE.md"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 BUILT_LICENCES = """\
-The licences of the recordings are those of the published corpora. Stand-ins of the same layout, such as the synthetic
-speech of `codecfake demo`, do not fall under them.
+The licences of the recordings are those of the published corpora. Stand-ins of the same layout do not fall under them.
 """
 IMPORTED_LICENCES = """\
 The files were imported from a published dataset. The licence of the recordings is that of the dataset as a whole, and
@@ -78,12 +78,13 @@ def _metadata(contents: Contents, configs: list[dict[str, Any]]) -> str:
 
 def _body(contents: Contents, format_name: str, configs: list[dict[str, Any]]) -> str:
     identity, summary = identify(contents), contents.summary
+    split, run = for_markdown(contents.split), for_markdown(str(contents.stamp["digest"])[:12])
     seed = f", seed {summary['seed']}" if summary["seed"] is not None else ""
-    split, run = for_markdown(contents.split), contents.stamp["digest"][:12]
-    about = f"Split `{split}` (policy {summary['policy']}{seed}) of run `{run}`."
+    about = f"Split `{split}` (policy {for_markdown(summary['policy'] + seed)}) of run `{run}`."
     parts = [
         f"# {identity.title}",
         identity.content,
+        *([f"**{SYNTHETIC_WARNING}**"] if is_synthetic(contents.stamp, contents.imported) else []),
         *([MINI_WARNING] if contents.weights == "mini" else []),
         about,
         f"## How to read it\n\n{LOADING[format_name]}\n{_reading(contents, format_name, configs)}",

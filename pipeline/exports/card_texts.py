@@ -7,13 +7,20 @@ detectors of codec-made deepfake audio are trained and tested on. It is a rebuil
 the published dataset, without its sets A1 to A3, which are not made by codecs."""
 
 IMPORTED_CONTENT = """\
-The dataset {dataset} as it was published, under {licence}, in another layout. The audio files are byte for byte
-those of the published copy that was imported; nothing here was resynthesised. Its licence holds for this copy too:
-under a licence that allows no derivatives, keep it to yourself."""
+The dataset {dataset} as it was published, under {licence}, in another layout. The audio files{exception}
+are byte for byte those of the published copy that was imported; nothing here was resynthesised. Its licence holds for
+this copy too: under a licence that allows no derivatives, keep it to yourself."""
+
+BUT_FOR_CONDITIONS = ", but for those under robustness conditions,"
 
 MINI_WARNING = """\
 **Made with demonstration networks (`--weights mini`), not with the codecs' published weights. Do not report
 results on it.**"""
+
+SYNTHETIC_WARNING = (
+    "The speech is synthetic (codecfake demo, espeak-ng), also where it stands for bona fide. The numbers show that "
+    "the path works, not how well."
+)
 
 LIMITS = """\
 - The labels say which files went through a neural codec. They do not say who speaks, or that a text was faked.

@@ -16,7 +16,7 @@ from codecfake.manifests.paths import refuse_escapes
 from codecfake.manifests.plain_files import open_plain
 from codecfake.manifests.records import read_json, read_parquet
 from codecfake.pipeline.config import saved_config
-from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
+from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, licences_of_corpora
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
 from codecfake.pipeline.fingerprint import read_stamp
 from codecfake.pipeline.imports.record import ImportRecord, read_import
@@ -171,10 +171,7 @@ def read_contents(run_dir: Path, split: str) -> Contents:
     refuse_escapes(table, paths=["path"], names=["file", "codec", "conditions"])
     source = current_source(run_dir)
     spoken = dict(zip(source["utterance_id"].to_pylist(), source["transcript"].to_pylist(), strict=True))
-    corpora = {
-        name: imported.licence if imported else corpus_licence(name, stamp["fingerprint"]["corpora"])
-        for name in _distinct(table, "corpus")
-    }
+    corpora = licences_of_corpora(_distinct(table, "corpus"), stamp, imported)
     codecs = {name: codec_licences(name, weights) for name in _distinct(table, "codec")}
     added = {
         "transcript": [spoken.get(name) or "" for name in table["utterance_id"].to_pylist()],

@@ -28,6 +28,7 @@ def identify(contents: Contents) -> Identity:
     if contents.imported is None:
         return Identity(REBUILT, "Codecfake, rebuilt", card_texts.CONTENT, *CODECFAKE)
     dataset, licence = contents.imported.dataset, contents.imported.licence
-    published = card_texts.IMPORTED_CONTENT.format(dataset=dataset, licence=licence)
+    exception = card_texts.BUT_FOR_CONDITIONS if contents.settings else ""
+    published = card_texts.IMPORTED_CONTENT.format(dataset=dataset, licence=licence, exception=exception)
     content = card_texts.CONTENT if contents.imported.is_rebuilt else published
     return Identity(f"{dataset}-imported", f"{dataset}, imported", content, *PAPERS.get(dataset, CODECFAKE))

@@ -13,7 +13,13 @@ from codecfake.manifests.derived import MANIFEST, derived_file, derived_folder
 from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.records import read_parquet
 from codecfake.manifests.splits import SPLITS
-from codecfake.pipeline.conditions.store import RECORD, derived_table, publish_manifest, read_record
+from codecfake.pipeline.conditions.store import (
+    IMPORTED_FROM,
+    RECORD,
+    derived_table,
+    publish_manifest,
+    read_record,
+)
 from codecfake.pipeline.imports.listing import COLUMNS, DerivedFiles, Listing, Problem, ProblemKind
 from codecfake.pipeline.imports.shards import take_files
 from codecfake.pipeline.monitor import Monitor
@@ -112,7 +118,7 @@ def _take_setting(
     store = derived_folder(split, setting)
     record = {
         "setting": setting,
-        "description": f"imported from {listing.dataset}",
+        "description": f"{IMPORTED_FROM}{listing.dataset}",
         "versions": {},
         "manifest_sha256": file_sha256(split / MANIFEST),
     }

@@ -117,6 +117,7 @@ def _record_of(listing: Listing) -> ImportRecord:
         shards={codec: codecs.count(codec) for codec in dict.fromkeys(codecs)},
         notes=listing.notes,
         weights=listing.weights,
+        licences=listing.licences,
     )
 
 

@@ -58,6 +58,8 @@ class Listing:
     """Absolute; paths are relative to it."""
     licence: str
     """Under which it is published."""
+    licences: dict[str, str]
+    """That of each corpus, where they are told apart."""
     weights: str
     """With which its fakes were made: official, mini or other; empty where nothing tells."""
     digest: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from codecfake.manifests.plain_files import open_plain, read_plain
 from codecfake.manifests.showing import for_markdown
 from codecfake.pipeline.config import saved_config
-from codecfake.pipeline.exports.licences import GIVEN_LICENCE, MINI_LICENCE, NOT_KNOWN, corpus_licence
+from codecfake.pipeline.exports.licences import GIVEN_LICENCE, MINI_LICENCE, NOT_KNOWN, licences_of_corpora
 from codecfake.pipeline.fingerprint import read_stamp
 from codecfake.pipeline.imports.record import REBUILT, read_import
 from codecfake.pipeline.splitting import SPLITS_FOLDER
@@ -27,6 +27,8 @@ class Origin:
     dataset: str
     licence: str
     """Of its recordings."""
+    licences: dict[str, str]
+    """That of each corpus, where they are told apart."""
     weights: str
     """With which its fakes were made: official, mini or other; empty where nothing tells."""
 
@@ -66,8 +68,11 @@ def _of_export(folder: Path, datasets: Collection[str]) -> Origin | None:
     dataset = str(name).removesuffix("-imported")
     if dataset not in (REBUILT, *datasets):
         return None
-    licences = dict(zip(rows["corpus"].to_pylist(), rows["corpus_licence"].to_pylist(), strict=True))
-    return Origin(dataset, _joined(licences), _weights(set(rows["weights_licence"].to_pylist())))
+    licences = {
+        row["corpus"]: for_markdown(row["corpus_licence"])[:LONGEST_LICENCE] or NOT_KNOWN
+        for row in rows.to_pylist()
+    }
+    return Origin(dataset, _joined(licences), licences, _weights(set(rows["weights_licence"].to_pylist())))
 
 
 def _weights(licences: Collection[str]) -> str:
@@ -81,12 +86,14 @@ def _weights(licences: Collection[str]) -> str:
 
 def _of_run(run_dir: Path) -> Origin:
     if imported := read_import(run_dir):
-        return Origin(imported.dataset, imported.licence, imported.weights)
-    corpora = read_stamp(run_dir)["fingerprint"]["corpora"]
-    names = [entry.split()[0] for entry in corpora.split(", ") if entry]
+        return Origin(imported.dataset, imported.licence, imported.licences, imported.weights)
+    stamp = read_stamp(run_dir)
+    names = [entry.split()[0] for entry in stamp["fingerprint"]["corpora"].split(", ") if entry]
     weights = saved_config(run_dir).weights
-    licence = _joined({name: corpus_licence(name, corpora) for name in names})
-    return Origin(REBUILT, licence, weights if weights in ("official", "mini") else "other")
+    licences = licences_of_corpora(names, stamp, None)
+    return Origin(
+        REBUILT, _joined(licences), licences, weights if weights in ("official", "mini") else "other"
+    )
 
 
 def _joined(licences: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
 """``run.json`` of an imported run: which dataset it is, by the digests of its lists, and what is to be there."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from codecfake.manifests.atomic import publish_json
@@ -32,6 +32,8 @@ class ImportRecord:
     notes: list[str]
     weights: str = ""
     """With which its fakes were made: official, mini or other; empty where nothing tells."""
+    licences: dict[str, str] = field(default_factory=dict)
+    """That of each corpus, where they are told apart; ``licence`` names them all."""
 
     @property
     def is_rebuilt(self) -> bool:

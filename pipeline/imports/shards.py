@@ -11,7 +11,8 @@ from codecfake.pipeline.imports.listing import Listing
 from codecfake.pipeline.imports.record import shard_id
 from codecfake.pipeline.imports.taking import import_shard
 from codecfake.pipeline.monitor import Monitor
-from codecfake.pipeline.shard_store import RETRY_PREFIX, is_published, published_shards, read_items
+from codecfake.pipeline.retry_numbers import next_number
+from codecfake.pipeline.shard_store import RETRY_PREFIX, is_published, read_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,10 +82,7 @@ def _take_what_came_since(
     rows = np.flatnonzero(pc.is_in(files["file"], value_set=lost))
     paths = files["path"].take(rows).to_pylist()
     rows = rows[[is_there for is_there in pool.map(lambda path: (listing.root / path).is_file(), paths)]]
-    earlier = {
-        shard.name.split("-")[1] for shard in published_shards(home) if shard.name.startswith(RETRY_PREFIX)
-    }
+    prefix = f"{RETRY_PREFIX}{next_number(home):03d}-"
     for codec, index, part in cut(files.take(rows)):
-        name = f"{RETRY_PREFIX}{len(earlier) + 1:03d}-{index}"
         some = files.take(rows[part]).to_pylist()
-        import_shard(home, place, listing, codec, name, some, pool, monitor, is_retry=True)
+        import_shard(home, place, listing, codec, f"{prefix}{index}", some, pool, monitor, is_retry=True)
