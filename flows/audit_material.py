@@ -11,6 +11,7 @@ from codecfake.manifests.labels import Label
 from codecfake.manifests.schema import REAL
 
 if TYPE_CHECKING:
+    from codecfake.detector.sources.audio_index import AudioIndex
     from codecfake.detector.trials import SplitTrials, TrialList
     from codecfake.pipeline.audit.measuring import AuditedFile
 
@@ -55,10 +56,12 @@ def gather(
     from codecfake.detector.sources import open_trials
 
     trials = open_trials(data, split)
-    files = _files_of(_parts_under(trials, setting))
+    files, notes = _files_of(_parts_under(trials, setting)), trials.notes
     if real is not None:
         fakes = [file for file in files if file.codec != REAL]
-        files = fakes + _sources_of(fakes, real)
+        index = _index_of(real)
+        files = fakes + _sources_of(fakes, index)
+        notes = [*notes, *(f"{real.name}: {note}" for note in index.notes)]
     if all(file.codec == REAL for file in files):
         raise CodecfakeError(f"{data.name} holds no fakes")
     if all(file.codec != REAL for file in files):
@@ -73,7 +76,7 @@ def gather(
     chosen = set(ids[: limit or None])
     kept = [file for file in files if file.utterance_id in chosen]
     name = f"{trials.name}, {setting}" if setting else trials.name
-    return AuditMaterial(name, kept, len(chosen), len(ids), trials.notes, trials)
+    return AuditMaterial(name, kept, len(chosen), len(ids), notes, trials)
 
 
 def _with_sources(files: "list[AuditedFile]") -> "list[AuditedFile]":
@@ -117,17 +120,22 @@ def _files_of(parts: "list[TrialList]") -> "list[AuditedFile]":
     return list(files.values())
 
 
-def _sources_of(fakes: "list[AuditedFile]", folder: Path) -> "list[AuditedFile]":
-    """The files of a folder that are named as the sources of fakes are."""
+def _index_of(folder: Path) -> "AudioIndex":
+    """The audio of the folder that was named with ``--real``."""
     from codecfake.detector.sources.audio_index import AudioIndex
-    from codecfake.pipeline.audit.measuring import AuditedFile
 
     if not folder.is_dir():
         raise CodecfakeError(
             f"{folder} is no folder", next_step="name the folder of the bona fide files with --real"
         )
+    return AudioIndex.scan(folder)
+
+
+def _sources_of(fakes: "list[AuditedFile]", index: "AudioIndex") -> "list[AuditedFile]":
+    """The files of a folder that are named as the sources of fakes are."""
+    from codecfake.pipeline.audit.measuring import AuditedFile
+
     wanted = {file.utterance_id for file in fakes}
-    index = AudioIndex.scan(folder)
     found: dict[str, AuditedFile] = {}
     for path, stem in zip(index.paths(), index.stems.to_pylist(), strict=True):
         source = re.sub(MICROPHONE, "", stem)

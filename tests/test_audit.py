@@ -151,6 +151,30 @@ def test_fakes_alone_need_the_folder_of_their_sources(tmp_path):
     assert (tmp_path / "report" / "audit.json").is_file() and not (data / "audit").exists()
 
 
+def test_sources_that_no_list_can_name_are_counted(tmp_path):
+    data = write_pairs(tmp_path / "all", {"clean": noisy}, utterances=4)
+    real = tmp_path / "corpus"
+    (data / "genuine").rename(real)
+    for path in real.iterdir():
+        path.rename(real / path.name.removeprefix("genuine+"))
+    for odd in ("p225\u202e_000.wav", "p225\u00a0_000.wav", "p225\n_000.wav"):
+        (real / odd).write_bytes(b"RIFF")
+    report = run_audit(data, "--real", real, "--out", tmp_path / "report")
+    assert [note for note in report["notes"] if note.startswith("corpus: 3 audio files have characters")]
+    assert report["utterances"] == 4
+
+
+def test_a_file_as_the_folder_of_the_report_is_refused_before_the_work(tmp_path, monkeypatch):
+    data = write_pairs(tmp_path / "data", {"clean": noisy}, utterances=1)
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
+    app = typer.Typer()
+    app.command()(audit)
+    result = CliRunner().invoke(app, [str(data), "--out", "taken"])
+    assert result.exit_code == 2
+    assert "is a file" in " ".join(result.output.split()) and "Measuring" not in result.output
+
+
 def test_a_sample_of_utterances_keeps_sources_with_their_fakes(tmp_path):
     data = write_pairs(tmp_path, {"clean": noisy})
     report = run_audit(data, "--limit", 5)

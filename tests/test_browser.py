@@ -135,6 +135,17 @@ def test_differences_are_toggled(window: Watched) -> None:
     assert (mel.is_visible(), minus.is_visible()) == (True, False)
 
 
+def test_differences_are_off_when_the_browser_comes_back_to_the_page(window: Watched) -> None:
+    page = window.page
+    minus = page.locator("tbody tr:nth-child(2) td:nth-of-type(3) .minus")
+    page.keyboard.press("d")
+    assert page.is_checked("#difference")
+    page.click("nav a[href='index.html']")
+    page.go_back()
+    page.wait_for_load_state("load")
+    assert (page.is_checked("#difference"), minus.is_visible()) == (False, False)
+
+
 def test_search_by_utterance_speaker_and_language(window: Watched) -> None:
     page = window.page
     total = page.evaluate(SHOWN)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from codecfake.detector.evaluation import evaluate_files
 from codecfake.detector.evaluation.score_scales import Scale, ratios_of
@@ -191,6 +193,42 @@ def test_mistakes_are_explained(published: Path, tmp_path: Path) -> None:
     only_reals.write_text("a 1 real\nb 2 real\n")
     with pytest.raises(CodecfakeError, match="C2: 2 bona fide and 0 spoof files have scores"):
         evaluate_files([only_reals])
+
+
+def test_numbers_of_an_earlier_evaluation_do_not_stay_beside_new_ones(
+    published: Path, tmp_path: Path
+) -> None:
+    out, mine = tmp_path / "out", {"evaluation.det.notes.txt", "evaluation.mine.png", "det.png"}
+    evaluate([published], rounds=0, against="paper", row="codec/w2v2-aasist", out=out)
+    fresh = {f"evaluation.against_paper.{ending}" for ending in ("csv", "json", "md", "tex")}
+    assert fresh < {path.name for path in out.iterdir()}
+    stale = {
+        f"evaluation.{kind}.amr-nb-12.2.{ending}" for kind in ("det", "scores") for ending in ("png", "svg")
+    }
+    for name in mine | stale:
+        (out / name).touch()
+    evaluate([published / "C4_result.txt"], rounds=0, out=out)
+    present = {path.name for path in out.iterdir()}
+    assert mine < present and not present & (fresh | stale)
+    assert {"evaluation.json", "evaluation.det.png", "evaluation.scores.svg"} < present
+
+
+def test_options_that_cannot_be_followed_are_refused(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CodecfakeError, match=r"row of the paper(.|\n)*--against paper --row codec/mel-lcnn"):
+        evaluate([published], rounds=0, row="codec/mel-lcnn")
+    with pytest.raises(CodecfakeError, match=r"have no split 'a'(.|\n)*with --key"):
+        evaluate([published], rounds=0, split="a")
+    (tmp_path / "key.txt").write_text("a real 0\n")
+    with pytest.raises(CodecfakeError, match="have no split 'a'"):
+        evaluate([published], rounds=0, split="a", key=[tmp_path / "key.txt"])
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
+    app = typer.Typer()
+    app.command()(evaluate)
+    result = CliRunner().invoke(app, [str(published), "--out", "taken"])
+    assert result.exit_code == 2 and "is a file" in " ".join(result.output.split())
 
 
 def test_score_files_need_no_torch(published: Path) -> None:

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,29 @@ def test_score_files_of_a_run_with_the_run_as_key(scored: tuple[Path, Path]) -> 
     assert of_files.detector == "by-hand"
     for field in ("threshold", "threshold_origin", "dev", "conditions", "pooled", "breakdown", "averages"):
         assert getattr(of_files, field) == getattr(of_run, field), field
+
+
+def test_a_key_of_several_splits_needs_the_name_of_one(
+    scored: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir, detector_dir = scored
+    other = run_dir / "splits" / "other"
+    shutil.copytree(run_dir / "splits" / SPLIT, other)
+    scores = [detector_dir / "scores"]
+    with pytest.raises(CodecfakeError, match=rf"several splits: other, {SPLIT}(.|\n)*--split"):
+        command(scores, key=[run_dir], rounds=0)
+    command(scores, key=[run_dir], rounds=0, split=SPLIT)
+    assert "C4 " in capsys.readouterr().out
+    with pytest.raises(CodecfakeError, match="has no split 'absent'"):
+        command(scores, key=[run_dir], rounds=0, split="absent")
+
+
+def test_a_changed_description_is_named(scored: tuple[Path, Path]) -> None:
+    run_dir, detector_dir = scored
+    path = detector_dir / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"training": "x"}))
+    with pytest.raises(CodecfakeError, match=r"model.json is damaged: training: "):
+        command([run_dir], name="by-hand", rounds=0)
 
 
 def test_unreadable_trials_are_counted_apart(scored: tuple[Path, Path]) -> None:

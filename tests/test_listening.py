@@ -154,6 +154,18 @@ def test_an_unreadable_file_stops_nothing(tmp_path: Path) -> None:
     assert "F07 is missing unreadable" in page.text
 
 
+def test_an_id_as_long_as_file_names_may_be_stops_nothing(tmp_path: Path) -> None:
+    wave = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+    number = "1" * 225
+    for codec in ("encodec_24khz", "SpeechTokenizer"):
+        soundfile.write(_made(tmp_path / "fakes" / f"{codec}+p225_{number}.flac"), wave / 2, RATE)
+    soundfile.write(_made(tmp_path / "sources" / f"p225_{number}.flac"), wave, RATE)
+    page = build(tmp_path / "fakes", tmp_path / "out", real=tmp_path / "sources")
+    assert page.all("tr", "data-utterance") == [f"p225_{number}"]
+    named = [*page.all("audio", "src"), *page.all("img", "src")]
+    assert len(set(named)) == 3 + 5 and all((tmp_path / "out" / name).is_file() for name in named)
+
+
 def test_without_bona_fide_files_the_page_says_what_to_type(run: Path, tmp_path: Path) -> None:
     wave = np.sin(np.arange(RATE) / 9).astype(np.float32)
     for codec in ("encodec_24khz", "SpeechTokenizer"):

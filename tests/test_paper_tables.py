@@ -71,6 +71,10 @@ def test_folded_rates_are_unfolded() -> None:
         (["codecfake"], "adam", "codec/w2v2-aasist"),
         (["codecfake", "asvspoof2019-la"], "csam", "co-trained/w2v2-aasist+csam"),
         (["asvspoof5"], "adam", None),
+        (["codecfake-15"], "adam", None),
+        (["imported-codecfake-15"], "adam", None),
+        (["imported-codecfake"], "adam", "codec/w2v2-aasist"),
+        (["imported-codecfake-rebuilt", "asvspoof2019-la"], "csam", "co-trained/w2v2-aasist+csam"),
     ],
 )
 def test_row_is_told_by_the_training(data: list[str], optimizer: str, row: str | None) -> None:

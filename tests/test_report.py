@@ -173,7 +173,7 @@ def test_the_audit_is_shown(tmp_path):
     assert "fewer than ten source utterances" in plain(html)
     (run / "audit" / "audit.json").write_text("{}")
     html = plain(page(make_report(run), "audit"))
-    assert "is no audit that this version reads" in html and "codecfake audit run" in html
+    assert "run/audit/audit.json is damaged" in html and "codecfake audit run" in html
 
 
 def test_names_are_text_and_never_markup(tmp_path):
@@ -245,7 +245,24 @@ def test_an_imported_dataset_claims_no_build(tmp_path):
     assert "Imported from codecfake" in text and "does not tell with which weights" in text
     assert "encodec-24khz" not in text and "Run time and throughput" not in text
     assert rows_of(html, "Recordings")["vctk"] == ["CC BY-NC-ND 4.0"]
+    assert "that of the imported dataset as a whole" in text
     assert rows_of(html, "Quarantined files by reason")["missing"] == ["file of the dataset", "2"]
+
+
+def test_an_imported_rebuild_has_the_licences_of_each_corpus_and_codec(tmp_path, corpora, outside):
+    config = settings(corpora, outside, tmp_path / "run", codecs="F04", weights="mini", limit=8)
+    build_here(config)
+    import_dataset(config.out / "splits" / SPLIT / "Codecfake", tmp_path / "imported")
+    html = page(make_report(tmp_path / "imported"), "index")
+    assert rows_of(html, "Recordings") == {
+        "corpus": ["licence as published"],
+        "aishell3": ["Apache-2.0"],
+        "vctk": ["CC BY 4.0"],
+    }
+    assert "demonstration" in " ".join(rows_of(html, "Codecs")["F04"])
+    text = plain(html)
+    assert "covers its fakes" not in text
+    assert "The licences of the recordings are those of the published corpora" in text
 
 
 def test_robustness_conditions_are_no_more_data(tmp_path):

@@ -15,6 +15,10 @@ from codecfake.manifests.errors import CodecfakeError
 VOCODER_DATA = "asvspoof2019-la"
 DATA_OF_NO_ROW = {"asvspoof5", "codecfake-15"}
 """Names of data sets as `open_trials` gives them; a run folder and Codecfake itself have other names."""
+IMPORTED_SPLIT = "imported-"
+"""What `codecfake import` puts before the name of a data set, for the split that its lists make."""
+COMPARISON = "evaluation.against_paper"
+"""Name of the published files without their endings."""
 COLUMNS = (
     Column("condition", ("condition",)),
     Column("table", ("table",)),
@@ -82,7 +86,8 @@ def row_of(description: Mapping[str, Any]) -> str | None:
     """Name of the row of a trained detector; None when its description does not tell, or it is of no row's data."""
     if "model" not in description or "training" not in description:
         return None
-    names = {part["name"] for part in description.get("data", [])} or {description.get("split", "")}
+    told = [part["name"] for part in description.get("data", [])] or [description.get("split", "")]
+    names = {name.removeprefix(IMPORTED_SPLIT) for name in told}
     if names & DATA_OF_NO_ROW:
         return None
     others = names - {VOCODER_DATA}
@@ -93,7 +98,7 @@ def row_of(description: Mapping[str, Any]) -> str | None:
 
 def publish_comparison(folder: Path, comparison: Comparison) -> None:
     """Publish ``evaluation.against_paper.{json,csv,md,tex}``."""
-    table, stem = comparison.table(), "evaluation.against_paper"
+    table, stem = comparison.table(), COMPARISON
     notes = "\n".join(f"- {note}" for note in comparison.notes())
     content = {"row": comparison.row, "cells": table.to_json(), "notes": comparison.notes()}
     publish_json(folder / f"{stem}.json", content)

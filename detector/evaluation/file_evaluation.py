@@ -28,6 +28,7 @@ def evaluate_files(
     paths: Sequence[Path],
     *,
     keys: Sequence[Path] = (),
+    split: str | None = None,
     format_name: str | None = None,
     scale: Scale | None = None,
     threshold: float | None = None,
@@ -39,6 +40,7 @@ def evaluate_files(
     Args:
         paths: Score files, plain or gzipped, and folders of such.
         keys: Keys that label the trials of files without labels.
+        split: Name of the split, for a key that is a run folder with several.
         format_name: Format of all files; recognised one by one when not given.
         scale: What the scores are, for actDCF and Cllr.
         threshold: Threshold of the confusions. Without it: that of the EER of a file called dev, else 0.5 where all
@@ -64,7 +66,7 @@ def evaluate_files(
     for name, file in read.items():
         if file.bad.first:
             warnings.append(f"{name}: {file.bad.summary(file.path)}")
-    key = read_keys(keys)
+    key = read_keys(keys, split)
     notes += key.notes
     parts = [_labelled(name, file, key, notes) for name, file in read.items()]
     unscored = len(key.labels.keys() - key.unscored_phases.keys() - _scored_names(read))

@@ -66,11 +66,12 @@ def plain_name(file: str) -> str:
     return file
 
 
-def read_keys(paths: Sequence[Path]) -> LabelKey:
+def read_keys(paths: Sequence[Path], split: str | None = None) -> LabelKey:
     """Read keys: label files, ASVspoof protocols, CSV files with a header, or folders of whole datasets.
 
     Args:
         paths: Files, or dataset folders that `open_trials` knows.
+        split: Name of the split, for a run folder that has several.
 
     Returns:
         Their labels together.
@@ -81,16 +82,16 @@ def read_keys(paths: Sequence[Path]) -> LabelKey:
     key = LabelKey()
     for path in paths:
         if path.is_dir():
-            _add_dataset(key, path)
+            _add_dataset(key, path, split)
         else:
             _add_file(key, path)
     return key
 
 
-def _add_dataset(key: LabelKey, path: Path) -> None:
+def _add_dataset(key: LabelKey, path: Path, split: str | None) -> None:
     from codecfake.detector.sources import open_trials
 
-    trials = open_trials(path)
+    trials = open_trials(path, split)
     key.notes += trials.notes
     for part in trials.evaluated():
         names = [plain_name(file) for file in part.files]

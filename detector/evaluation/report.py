@@ -1,10 +1,12 @@
 """Write an evaluation: tables as JSON, CSV, Markdown and LaTeX, figures as PNG and SVG."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from codecfake.detector.evaluation.against_paper import COMPARISON
 from codecfake.detector.evaluation.figures import figure_name, publish_figures
 from codecfake.detector.evaluation.results import ConditionResult, Evaluation
 from codecfake.detector.evaluation.scored_trials import ScoredTrials, group_by_setting
@@ -37,6 +39,10 @@ DECISIONS = (
     Column("tn", ("true_negatives",), "{:,}"),
 )
 CONDITION = Column("condition", ("condition",))
+REPLACED = re.compile(
+    rf"{re.escape(COMPARISON)}\.(json|csv|md|tex)|evaluation\.(det|scores)(\.[a-z0-9][a-z0-9.-]*)?\.(png|svg)"
+)
+"""What an evaluation does not write in every case, so that one that is there may be of earlier numbers."""
 
 
 def rates_table(evaluation: Evaluation) -> Table:
@@ -67,6 +73,8 @@ def averages_sentence(evaluation: Evaluation) -> str:
 def publish_evaluation(folder: Path, evaluation: Evaluation, parts: Sequence[ScoredTrials]) -> None:
     """Publish ``evaluation.{json,csv,md,tex}``, the breakdown as CSV, and the figures.
 
+    Figures and the comparison with the paper that an earlier evaluation left there are removed.
+
     Args:
         folder: Folder to publish into.
         evaluation: The results.
@@ -75,6 +83,9 @@ def publish_evaluation(folder: Path, evaluation: Evaluation, parts: Sequence[Sco
     rates, breakdown = rates_table(evaluation), breakdown_table(evaluation)
     measured = {result.condition for result in evaluation.results}
     drawn = [part for part in parts if part.name in measured]
+    for path in folder.glob("evaluation.*"):
+        if REPLACED.fullmatch(path.name):
+            path.unlink()
     publish_json(folder / "evaluation.json", evaluation.to_json())
     publish_text(folder / "evaluation.csv", rates.to_csv())
     publish_text(folder / "evaluation.breakdown.csv", breakdown.to_csv())

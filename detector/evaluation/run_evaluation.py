@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codecfake.detector.evaluation.assembling import assemble, choose_threshold
+from codecfake.detector.evaluation.described import read_checked_description
 from codecfake.detector.evaluation.report import publish_evaluation
 from codecfake.detector.evaluation.results import Evaluation
 from codecfake.detector.evaluation.score_scales import Scale
@@ -57,12 +58,11 @@ def evaluate_scores(
     Raises:
         CodecfakeError: If scores are missing, no condition has both classes, or the split changed.
     """
-    from codecfake.detector.model import read_description
     from codecfake.detector.score_files import read_unreadable, score_path
     from codecfake.detector.scored_data import default_scores_dir, find_trials
 
     detector_dir = Path(detector_dir)
-    description = read_description(detector_dir)
+    description = read_checked_description(detector_dir)
     trials = find_trials(data, detector_dir, description, split)
     if not trials.conditions:
         raise CodecfakeError(

@@ -38,7 +38,9 @@ def audit(
     rounds: Annotated[int, typer.Option(min=1, help="Bootstrap rounds for the 95 % intervals.")] = 1000,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report.", show_default="DATA/audit, or DATA/audit-CONDITION"),
+        typer.Option(
+            file_okay=False, help="Folder for the report.", show_default="DATA/audit, or DATA/audit-CONDITION"
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:

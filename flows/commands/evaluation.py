@@ -64,7 +64,9 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for tables and figures of score files.", show_default="print only"),
+        typer.Option(
+            file_okay=False, help="Folder for tables and figures of score files.", show_default="print only"
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -78,6 +80,8 @@ def evaluate(
 
     if against not in (None, PAPER):
         raise CodecfakeError(f"cannot compare with {against!r}", next_step="--against paper")
+    if row and not against:
+        raise CodecfakeError("--row is a row of the paper", next_step=f"--against paper --row {row}")
     description = None
     if detector or any(_is_run(path) for path in paths):
         given = {"--key": key, "--format": form, "--scores": scores, "--threshold": threshold, "--out": out}
@@ -93,10 +97,16 @@ def evaluate(
         result, folder = evaluate_scored(paths[0].absolute(), detector_dir, split=split, rounds=rounds)
         description = _description(detector_dir)
     else:
+        if split and not any(path.is_dir() for path in key or ()):
+            raise CodecfakeError(
+                f"score files have no split {split!r}",
+                next_step="leave --split out, or name the run folder whose split it is with --key",
+            )
         folder = out
         result = evaluate_files(
             paths,
             keys=key or [],
+            split=split,
             format_name=form,
             scale=parse_scale(scores),
             threshold=threshold,

@@ -1,9 +1,9 @@
 """The page of the shortcut audit, from what `codecfake audit` left beside the data."""
 
+import os
 from pathlib import Path
 
-from codecfake.detector.audit.separation import Kind, Separation
-from codecfake.detector.metrics import Interval
+from codecfake.detector.evaluation.described import checked
 from codecfake.flows.audit import Audit
 from codecfake.flows.audit_report import (
     HEADINGS,
@@ -16,9 +16,7 @@ from codecfake.flows.audit_report import (
 )
 from codecfake.flows.report.page_tables import PageTable, page_table
 from codecfake.flows.report.pages import Site
-from codecfake.manifests.errors import CodecfakeError
-from codecfake.manifests.records import read_json
-from codecfake.pipeline.audit.pair_quality import CodecQuality, Outlier
+from codecfake.manifests.records import DamagedFileError, read_json
 
 AUDIT = Path("audit") / "audit.json"
 LISTED = 200
@@ -28,28 +26,10 @@ def read_audit(path: Path) -> Audit:
     """Read what ``Audit.to_json`` gave.
 
     Raises:
-        CodecfakeError: If the file holds something else.
+        DamagedFileError: If the file holds something else.
     """
-    try:
-        content = read_json(path, {}, next_step="codecfake audit DATA")
-        del content["shortcuts"]
-        content["separations"] = [_separation(entry) for entry in content["separations"]]
-        content["quality"] = [
-            CodecQuality(**entry | {"outliers": tuple(Outlier(**outlier) for outlier in entry["outliers"])})
-            for entry in content["quality"]
-        ]
-        return Audit(**content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CodecfakeError(
-            f"{path} is no audit that this version reads: {error!r}", next_step="codecfake audit DATA"
-        ) from error
-
-
-def _separation(entry: dict) -> Separation:
-    interval = entry["interval_percent"]
-    return Separation(
-        **entry | {"kind": Kind(entry["kind"]), "interval_percent": interval and Interval(**interval)}
-    )
+    next_step = "codecfake audit DATA"
+    return checked(Audit, read_json(path, {}, next_step=next_step), path, next_step=next_step)
 
 
 def write_audit(site: Site, data: Path, *, needs_sources: bool) -> None:
@@ -63,8 +43,8 @@ def write_audit(site: Site, data: Path, *, needs_sources: bool) -> None:
     path, audit, problem = data / AUDIT, None, ""
     try:
         audit = read_audit(path) if path.is_file() else None
-    except CodecfakeError as error:
-        problem = str(error)
+    except DamagedFileError as error:
+        problem = str(error).replace(f"{data.parent}{os.sep}", "")
     site.write_page(
         "audit",
         "audit.html",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MEDIA = "listen"
 """Folder of the audio and the pictures, inside the report."""
+LONGEST_NAME = 80
 LANGUAGES = {"en": "English", "zh": "Mandarin"}
 
 
@@ -180,6 +181,6 @@ def _draw(media: Path, cells: Sequence[Cell], spectra: "Mapping[str, np.ndarray]
 
 
 def _stem(row: int, column: int, name: str) -> str:
-    """A file name that every file system and every browser takes."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+    """A file name that every file system and every browser takes; row and column make it the only one."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:LONGEST_NAME]
     return f"{row:03d}-{column:02d}_{plain}"

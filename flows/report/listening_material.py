@@ -1,18 +1,20 @@
 """What can be listened to: the utterances of a dataset with their files per codec, and what is known of them."""
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codecfake.codec_adapters import CodecError, find_codec
+from codecfake.detector.evaluation.described import checked
 from codecfake.detector.sources import run_folder
 from codecfake.detector.trials import DEV, TRAIN, SplitTrials
 from codecfake.flows.audit_material import gather
 from codecfake.flows.report.listening_names import PUBLISHED_NAMES
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.labels import Label
+from codecfake.manifests.records import parquet_columns, parse_json, read_parquet
 from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import codec_role
 from codecfake.pipeline.listening.choosing import Candidate, choose_utterances, require_utterances
@@ -45,6 +47,14 @@ class Utterance:
     """By codec, or ``real``."""
     missing: dict[str, str]
     """Why there is no file, by codec."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a manifest says of a codec, as far as it is shown."""
+
+    name: str = ""
+    kilobits_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -169,29 +179,25 @@ def _columns(data: Path, split: str, codecs: set[str]) -> list[Column]:
         if codec == REAL:
             columns.append(Column(codec, "", None))
             continue
-        title, rate = codec, configurations.get(codec, {}).get("kilobits_per_second")
-        try:
+        configuration = configurations.get(codec, Configuration())
+        title, rate = configuration.name, configuration.kilobits_per_second
+        with suppress(CodecError):
             card = find_codec(PUBLISHED_NAMES.get(codec, codec)).card
-        except CodecError:
-            title = configurations.get(codec, {}).get("name", "")
-        else:
             title, rate = card.title, rate or card.kilobits_per_second
         columns.append(Column(codec, title, rate))
     return columns
 
 
-def _configurations(data: Path, split: str) -> dict[str, dict]:
+def _configurations(data: Path, split: str) -> dict[str, Configuration]:
     """What a run's manifest says of each codec."""
-    import pyarrow.parquet as pq
-
     if not run_folder.recognise(data):
         return {}
     path = data / "splits" / split / "manifest.parquet"
-    if "codec_config" not in pq.read_schema(path).names:
+    if "codec_config" not in parquet_columns(path):
         return {}
-    pairs = pq.read_table(path, columns=["codec", "codec_config"]).group_by(["codec", "codec_config"])
+    pairs = read_parquet(path, columns=["codec", "codec_config"]).group_by(["codec", "codec_config"])
     return {
-        row["codec"]: json.loads(row["codec_config"])
+        row["codec"]: checked(Configuration, parse_json(row["codec_config"].encode(), path), path)
         for row in pairs.aggregate([]).to_pylist()
         if row["codec_config"]
     }

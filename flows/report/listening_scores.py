@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from codecfake.detector.model import read_description
+from codecfake.detector.evaluation.described import read_checked_description
 from codecfake.detector.score_files import read_scores
 from codecfake.detector.scored_data import default_scores_dir, find_trials
 from codecfake.detector.trials import SplitTrials
@@ -29,7 +29,7 @@ def scores_by_detector(
     found: dict[str, dict[str, float]] = {}
     for folder, name in detector_names(folders).items():
         try:
-            scored = find_trials(data, folder, read_description(folder), split)
+            scored = find_trials(data, folder, read_checked_description(folder), split)
             if scored.digest != trials.digest:
                 continue
             scores_dir = default_scores_dir(data, folder, scored)

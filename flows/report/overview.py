@@ -17,27 +17,24 @@ from codecfake.flows.report.run_facts import (
     speed_table,
 )
 from codecfake.manifests.schema import REAL
-from codecfake.pipeline.exports.licences import AS_PUBLISHED
+from codecfake.pipeline.exports.card_texts import SYNTHETIC_WARNING
+from codecfake.pipeline.exports.licences import AS_PUBLISHED, is_synthetic
 from codecfake.pipeline.provenance import codecfake_version, now
 
 MINI = (
     "The fakes were made with demonstration networks (--weights mini), not with the codecs' published weights. "
     "Do not report results on them."
 )
-DEMONSTRATION = (
-    "The speech is synthetic (codecfake demo, espeak-ng), also where it stands for bona fide. The numbers show that "
-    "the path works, not how well."
-)
 
 
 def warnings_of(facts: RunFacts) -> list[str]:
     """What a reader must know before any number of a run."""
     warnings = []
-    if facts.is_demonstration:
-        warnings.append(DEMONSTRATION)
+    if is_synthetic(facts.stamp, facts.imported):
+        warnings.append(SYNTHETIC_WARNING)
     if facts.weights == "mini":
         warnings.append(MINI)
-    if (limit := facts.fingerprint.get("limit", "none")) != "none":
+    if (limit := str(facts.fingerprint.get("limit"))).isdecimal():
         warnings.append(f"Built from {int(limit):,} utterances only (--limit).")
     if facts.status and not facts.status.is_complete:
         missing = sum(codec.shards - codec.shards_published for codec in facts.status.codecs)

@@ -129,8 +129,15 @@ def published_report(out: Path) -> Iterator[Path]:
     """Yield a folder beside ``out``, which takes its place when the block ends without an error.
 
     Raises:
-        CodecfakeError: If ``out`` holds something that is no report, or another process writes it.
+        CodecfakeError: If ``out`` holds something that is no report or cannot be replaced, or another process writes
+            it.
     """
+    out = out.resolve()  # a link stays, as that of a web server to where its pages lie
+    if out.is_mount():
+        raise CodecfakeError(
+            f"{out} is where a disk is mounted, so no report can take its place; nothing was written",
+            next_step=f"--out {out / 'report'}",
+        )
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise CodecfakeError(
             f"{out} is there, and is no report; nothing was written", next_step="give another --out"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecfake.detector.evaluation.against_paper import Comparison, compare_with_paper
+from codecfake.detector.evaluation.described import checked, read_checked_description
 from codecfake.detector.evaluation.results import Evaluation
 from codecfake.detector.evaluation.run_evaluation import evaluate_scores
 from codecfake.detector.evaluation.scored_trials import ScoredTrials
-from codecfake.detector.model import DESCRIPTION_FILE, read_description
+from codecfake.detector.model import DESCRIPTION_FILE
 from codecfake.detector.training.folder import STATE_FILE, EpochRecord
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.records import read_json
@@ -76,7 +77,7 @@ def _read_detector(data: Path, folder: Path, name: str, split: str | None, round
     history: list[EpochRecord] = []
     try:
         history = _read_history(folder)
-        description = read_description(folder)
+        description = read_checked_description(folder)
         evaluation, scored, _ = evaluate_scores(data, folder, split=split, rounds=rounds)
         evaluation = replace(evaluation, detector=name)
         measured = {result.condition for result in evaluation.results}
@@ -99,5 +100,6 @@ def _read_history(folder: Path) -> list[EpochRecord]:
     if not path.is_file():
         return []
     names = [field.name for field in fields(EpochRecord)]
-    rows = read_json(path, {"history": list})["history"]
-    return [EpochRecord(**{name: row.get(name, math.nan) for name in names}) for row in rows]
+    rows = checked(list[dict[str, Any]], read_json(path, {"history": list})["history"], path)
+    known = [{name: row.get(name, math.nan) for name in names} for row in rows]
+    return checked(list[EpochRecord], known, path)

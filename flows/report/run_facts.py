@@ -17,7 +17,7 @@ from codecfake.manifests.schema import REAL
 from codecfake.manifests.splits import codec_role
 from codecfake.pipeline.conditions.store import read_record as read_setting
 from codecfake.pipeline.config import saved_config
-from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, corpus_licence
+from codecfake.pipeline.exports.licences import AS_PUBLISHED, codec_licences, licences_of_corpora
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
 from codecfake.pipeline.fingerprint import weights_key
 from codecfake.pipeline.imports.record import ImportRecord, read_import
@@ -62,11 +62,6 @@ class RunFacts:
         """The command of the build, without the folders of that machine."""
         words = shlex.split(self.stamp.get("process", {}).get("command", ""))
         return shlex.join(map(without_folders, words))
-
-    @property
-    def is_demonstration(self) -> bool:
-        """Whether `codecfake demo` made it, whose speech is synthetic."""
-        return self.command.split()[1:2] == ["demo"]
 
 
 def read_run_facts(data: Path, split: str) -> RunFacts:
@@ -136,12 +131,8 @@ def quarantine_table(status: RunStatus) -> PageTable:
 
 def corpora_table(facts: RunFacts, counts: DataCounts) -> PageTable:
     """Licences of the recordings."""
-    versions, imported = facts.fingerprint.get("corpora", ""), facts.imported
-    rows = [
-        [name, imported.licence if imported else corpus_licence(name, versions)]
-        for name in sorted(counts.corpora)
-    ]
-    return PageTable("Recordings", ["corpus", "licence as published"], rows)
+    rows = licences_of_corpora(sorted(counts.corpora), facts.stamp, facts.imported).items()
+    return PageTable("Recordings", ["corpus", "licence as published"], [list(row) for row in rows])
 
 
 def codecs_table(facts: RunFacts, counts: DataCounts, conditions: Collection[str]) -> PageTable:

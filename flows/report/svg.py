@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from codecfake.detector.figures import COLOURS, STYLE
+from codecfake.detector.figures import COLOURS, figure_style
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -31,12 +31,11 @@ def inline_svg(draw: "Callable[[], Figure]", name: str, description: str) -> "Ma
     Returns:
         An ``svg`` element that needs no escaping.
     """
-    import matplotlib as mpl
     from markupsafe import Markup, escape
 
     buffer = io.StringIO()
     unstamped = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context(STYLE):
+    with figure_style():
         draw().savefig(buffer, format="svg", transparent=True, metadata=unstamped)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
