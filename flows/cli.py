@@ -122,6 +122,8 @@ def main() -> None:
 
     # Idle network threads would else spin, and take the cores from whatever runs beside.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Python processes that are started from here take no module from the folder one stands in: a run may be of others.
+    os.environ["PYTHONSAFEPATH"] = "1"
     handle_interrupts()
     try:
         app()

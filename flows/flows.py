@@ -15,7 +15,7 @@ from codecfake.flows.running import Training
 from codecfake.flows.shard_tasks import run_as_tasks
 from codecfake.manifests.reasons import Reason
 from codecfake.pipeline.build import BuildReport, RunBlocks, build
-from codecfake.pipeline.config import make_config, saved_config
+from codecfake.pipeline.config import make_config
 from codecfake.pipeline.devices import find_device, find_devices
 from codecfake.pipeline.monitor import current_monitor
 from codecfake.pipeline.retrying import RetryReport, retry
@@ -32,13 +32,12 @@ def build_flow(settings: dict[str, Any], pool: str | None = None) -> BuildReport
         return build(config, ShownProgress(current_monitor()), _run_blocks(pool))
 
 
-@flow(name="retry", flow_run_name="retry {run_dir}", task_runner=_block_runner)
-def retry_flow(run_dir: str, reason: str | None = None, pool: str | None = None) -> RetryReport:
-    """Redo what is quarantined or damaged in a run folder."""
-    wanted = Reason(reason) if reason else None
-    with shown_status(Path(run_dir)):
-        monitor = ShownProgress(current_monitor())
-        return retry(saved_config(Path(run_dir)), wanted, monitor, _run_blocks(pool))
+@flow(name="retry", flow_run_name="retry {settings[out]}", task_runner=_block_runner)
+def retry_flow(settings: dict[str, Any], reason: str | None = None, pool: str | None = None) -> RetryReport:
+    """Redo what is quarantined or damaged in a run folder; ``settings`` are those of `RunConfig`."""
+    config, wanted = make_config(settings), Reason(reason) if reason else None
+    with shown_status(config.out):
+        return retry(config, wanted, ShownProgress(current_monitor()), _run_blocks(pool))
 
 
 def _run_blocks(pool: str | None) -> RunBlocks:

@@ -49,6 +49,7 @@ def run_build(config: "RunConfig", *, use_prefect: bool, pool: str | None = None
     from codecfake.pipeline.build import build
     from codecfake.pipeline.local_devices import run_locally
 
+    _refuse_absent_device(config, pool)
     with monitored() as monitor:
         if not use_prefect:
             return build(config, monitor, run_locally)
@@ -64,11 +65,20 @@ def run_retry(
     from codecfake.pipeline.local_devices import run_locally
     from codecfake.pipeline.retrying import retry
 
+    _refuse_absent_device(config, pool)
     with monitored() as monitor:
         if not use_prefect:
             return retry(config, reason, monitor, run_locally)
-        wanted = str(reason) if reason else None
-        return _run_flow(config.out, lambda flows: flows.retry_flow(str(config.out), wanted, pool), pool)
+        settings, wanted = config.model_dump(mode="json"), str(reason) if reason else None
+        return _run_flow(config.out, lambda flows: flows.retry_flow(settings, wanted, pool), pool)
+
+
+def _refuse_absent_device(config: "RunConfig", pool: str | None) -> None:
+    """Refuse a device before it is saved as that of the run; workers of a pool have their own."""
+    from codecfake.pipeline.devices import find_devices
+
+    if pool is None:
+        find_devices(config.device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +123,7 @@ def run_training(training: Training, *, home: Path, use_prefect: bool) -> "Train
 
     Args:
         training: What to train.
-        home: Folder whose ``.prefect`` holds the records of Prefect.
+        home: Folder that Prefect's records are about.
         use_prefect: Whether to run it as a flow.
     """
     with monitored() as monitor, stopped_between_steps(monitor):
@@ -144,6 +154,7 @@ def run_reproduce(
     config: "RunConfig", *, use_prefect: bool, detector: str = DEFAULT_DETECTOR, **training: Any
 ) -> "Evaluation":
     """Build, train and evaluate."""
+    _refuse_absent_device(config, pool=None)
     if use_prefect:
         settings = config.model_dump(mode="json")
         with monitored():
@@ -176,6 +187,7 @@ def _run_flow(run_dir: Path, call: Callable[[Any], Any], pool: str | None = None
     """Call a flow with a Prefect server behind it that ends with the call; workers of a pool have one already."""
     import httpx
 
+    from codecfake.flows.prefect_files import prefect_home
     from codecfake.flows.server import drain, prefect_server
 
     if pool:
@@ -184,7 +196,7 @@ def _run_flow(run_dir: Path, call: Callable[[Any], Any], pool: str | None = None
 
         check_versions(use_pool_server())
     try:
-        with prefect_server(run_dir / ".prefect") as url:
+        with prefect_server(prefect_home(run_dir)) as url:
             from codecfake.flows import flows
 
             current_monitor().say(f"Prefect shows this run at {url.removesuffix('/api')}")
@@ -204,10 +216,12 @@ def find_split(run_dir: Path, name: str | None) -> str:
     """Settle which split is meant.
 
     Raises:
-        CodecfakeError: If there is none of that name, or several and none was named.
+        CodecfakeError: If there is none of that name, or several and none was named, or no such run folder.
     """
     from codecfake.pipeline.splitting import current_splits
 
+    if not run_dir.is_dir():
+        raise CodecfakeError(f"{run_dir} is no folder", cause="the path is mistyped")
     names = [folder.name for folder in current_splits(run_dir)]
     if name in names:
         return name

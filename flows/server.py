@@ -4,6 +4,7 @@ Prefect's built-in server hangs two minutes on Ctrl-C, outlives ``kill -9`` and 
 the command starts its own. Nothing here imports Prefect before the environment that it reads is in place.
 """
 
+import errno
 import itertools
 import logging
 import os
@@ -15,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from codecfake.flows.prefect_files import away_from_here, no_home
 from codecfake.flows.server_process import server_process
 
 FLUSH_SECONDS = 5.0
@@ -45,18 +47,22 @@ def prefect_server(home: Path) -> Iterator[str]:
     ``home`` at the same time get a server each: the second one keeps its records in ``<home>-2``.
 
     Args:
-        home: Folder for the database, the log and the local storage of Prefect; on a local disk.
+        home: Folder for the database, the log and the local storage of Prefect; on a local disk, and never one that
+            others may write to, because Prefect runs code that files in it name.
 
     Yields:
         The URL of the API.
 
     Raises:
-        CodecfakeError: If the server does not come up; the message holds the end of its log.
+        CodecfakeError: If the home cannot be made, or the server does not come up; then the message holds the end of
+            its log.
     """
     given = os.environ.get("PREFECT_API_URL")
     with ExitStack() as stack:
         if given:
             stack.enter_context(_environment(QUIET | _console_level()))
+            with away_from_here():
+                import prefect.main  # noqa: F401  # reads its settings
             yield given
             return
         home = stack.enter_context(_locked_home(home.resolve()))
@@ -182,11 +188,16 @@ def _locked_home(home: Path) -> Iterator[Path]:
 
     for number in itertools.count(1):
         candidate = home if number == 1 else home.with_name(f"{home.name}-{number}")
-        candidate.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(candidate / "server.lock")
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
-            break
+        try:
+            candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = FileLock(candidate / "server.lock")
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                break
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EMFILE):
+                raise  # told for every file alike
+            raise no_home(candidate, error.strerror or error) from error
     try:
         yield candidate
     finally:
@@ -214,8 +225,10 @@ def _client_settings(server: subprocess.Popen, home: Path, url: str) -> Iterator
     def server_lives(_record: logging.LogRecord) -> bool:
         return server.poll() is None
 
-    with settings.temporary_settings(updates), ExitStack() as stack:
-        setup_logging()
+    with ExitStack() as stack:
+        with away_from_here():
+            stack.enter_context(settings.temporary_settings(updates))
+            setup_logging()
         # By default each unsent task state is tried for seconds after the server died, and logged in full.
         EventsWorker.set_client_override(PrefectEventsClient, api_url=url, reconnection_attempts=2)
         stack.callback(EventsWorker.set_client_override, None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from codecfake.flows.prefect_files import away_from_here
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.paths import open_no_link
 
@@ -35,7 +36,7 @@ def server_process(listener: socket.socket, home: Path, url: str) -> Iterator[su
     """
     log_path = home / "server.log"
     command = [sys.executable, "-P", "-m", "codecfake.flows.server_process", str(listener.fileno())]
-    with listener, open_no_link(log_path, "wb") as log:
+    with listener, open_no_link(log_path, "wb") as log, away_from_here():
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -45,7 +46,8 @@ def server_process(listener: socket.socket, home: Path, url: str) -> Iterator[su
             start_new_session=True,  # Ctrl-C in the terminal must not reach it
         )
     try:
-        import prefect.main  # noqa: F401  # takes a second, which the server needs anyway
+        with away_from_here():
+            import prefect.main  # noqa: F401  # takes a second, which the server needs anyway
 
         _wait_until_healthy(process, log_path, url)
         yield process

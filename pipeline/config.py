@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from codecfake.codec_adapters.errors import CodecError
 from codecfake.codec_adapters.presets import PRESETS, preset_codecs
@@ -24,6 +32,10 @@ DEEPEST = 8
 MOST_DOTS = 100
 """In a line of TOML, which takes minutes over a key of 30,000 parts."""
 SHOWN_PROBLEMS = 10
+NO_FOLDERS = ("official", "mini")
+"""What weights are called that are no folder of the user's."""
+_OF_OTHERS = "codecs of other packages"
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class RunConfig(BaseModel):
@@ -77,6 +89,11 @@ class RunConfig(BaseModel):
     def _located(cls, folder: Location | None) -> Location | None:
         return folder and located(folder)
 
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, weights: str) -> str:
+        return weights if weights in NO_FOLDERS else str(located(weights))
+
     @field_validator("vctk", "aishell3", "store")
     @classmethod
     def _without_password(cls, folder: Location | None) -> Location | None:
@@ -96,21 +113,21 @@ class RunConfig(BaseModel):
 
     @field_validator("codecs", mode="before")
     @classmethod
-    def _known_codecs(cls, names: Any) -> Any:
+    def _known_codecs(cls, names: Any, info: ValidationInfo) -> Any:
         names = _names(names)
         if not isinstance(names, list | tuple):
             raise ValueError("expected names of codecs, as in F04,F07")
-        return tuple(dict.fromkeys(_codec_id(name) for name in names))
+        return tuple(dict.fromkeys(_codec_id(name, info) for name in names))
 
     @field_validator("input_peak", mode="before")
     @classmethod
-    def _known_peaks(cls, peaks: Any) -> Any:
+    def _known_peaks(cls, peaks: Any, info: ValidationInfo) -> Any:
         if isinstance(peaks, str):
             pairs = [pair.partition("=") for pair in _names(peaks)]
             peaks = {name: peak for name, _, peak in pairs}
         if not isinstance(peaks, dict):
             raise ValueError("expected peaks by codec, as in B1=0.95")
-        return {_codec_id(name): peak for name, peak in peaks.items()}
+        return {_codec_id(name, info): peak for name, peak in peaks.items()}
 
     @field_validator("input_peak")
     @classmethod
@@ -144,23 +161,32 @@ def _names(value: Any) -> Any:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-def _codec_id(name: Any) -> str:
+def _codec_id(name: Any, info: ValidationInfo) -> str:
     if not isinstance(name, str):
         raise ValueError(f"a codec's name is text, not {type(name).__name__}")
     try:
         return find_codec(name).card.id
     except CodecError as error:
+        if info.context == _OF_OTHERS and _PLAIN_ID.fullmatch(name):
+            return name
         raise ValueError(str(error)) from error
 
 
-def make_config(settings: dict[str, Any], where: str = "the command line") -> RunConfig:
+def make_config(
+    settings: dict[str, Any], where: str = "the command line", *, codecs_of_others: bool = False
+) -> RunConfig:
     """Check settings and fill in the defaults.
+
+    Args:
+        settings: By name, as in `RunConfig`.
+        where: They come from, for errors.
+        codecs_of_others: Whether ids of codecs are taken that no installed package has.
 
     Raises:
         CodecfakeError: Naming every wrong setting; an unknown one comes with the closest known names.
     """
     try:
-        return RunConfig(**settings)
+        return RunConfig.model_validate(settings, context=_OF_OTHERS if codecs_of_others else None)
     except ValidationError as error:
         problems = [_describe(problem) for problem in error.errors()[:SHOWN_PROBLEMS]]
         raise CodecfakeError(
@@ -207,6 +233,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     for key in ("out", "vctk", "aishell3"):
         if isinstance(settings.get(key), str) and "://" not in settings[key]:
             settings[key] = path.parent / expanded(settings[key])
+    weights = settings.get("weights")
+    if isinstance(weights, str) and weights not in NO_FOLDERS:
+        settings["weights"] = str(path.parent / expanded(weights))
     return {str(name): value for name, value in settings.items()}
 
 
@@ -231,11 +260,15 @@ def save_config(config: RunConfig) -> None:
     publish_text(config.out / SAVED_AS, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
 
 
-def saved_config(run_dir: Path) -> RunConfig:
+def saved_config(run_dir: Path, *, needs_codecs: bool = False) -> RunConfig:
     """Read the configuration that a run folder was built with.
 
+    Args:
+        run_dir: The run folder.
+        needs_codecs: Whether its codecs are to be run or described; else some of them may be installed elsewhere only.
+
     Raises:
-        CodecfakeError: If the folder is no run folder, or was imported.
+        CodecfakeError: If the folder is no run folder, or was imported, or a codec is needed that is not installed.
     """
     refuse_import(run_dir)
     path = run_dir / SAVED_AS
@@ -245,4 +278,14 @@ def saved_config(run_dir: Path) -> RunConfig:
             cause="the path is mistyped, or the build has not started",
             next_step=f"codecfake build --vctk DIR --aishell3 DIR --out {run_dir}",
         )
-    return make_config(read_settings(path) | {"out": run_dir}, str(path))
+    config = make_config(read_settings(path) | {"out": run_dir}, str(path), codecs_of_others=True)
+    for codec in config.codecs if needs_codecs else ():
+        try:
+            find_codec(codec)
+        except CodecError as error:
+            raise CodecfakeError(
+                f"{run_dir} was built with the codec {codec} of another package: {error}",
+                cause="that package is not installed here, or is broken",
+                next_step="install it; codecfake status, verify, export and report do without",
+            ) from error
+    return config

@@ -20,9 +20,14 @@ def run_lock(run_dir: Path, on_loss: Callable[[], None] = lambda: None) -> Itera
         on_loss: See `sole_holder`.
 
     Raises:
-        CodecfakeError: If another process holds it; the message says which.
+        CodecfakeError: If another process holds it; the message says which. Or if the folder is a file.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise CodecfakeError(
+            f"{run_dir} is no folder: it is a file, or lies below one", cause="the path is mistyped"
+        ) from error
 
     def refusal() -> CodecfakeError:
         holder = lease_holder(run_dir / LOCK) or "its identity is not written yet"

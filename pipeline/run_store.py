@@ -4,8 +4,6 @@
 by the digest of the rows, which name that of every file: two machines that publish one shard never mix theirs.
 """
 
-import hashlib
-import io
 import re
 import tarfile
 import wave
@@ -17,10 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from codecfake.manifests.atomic import TEMPORARY_PREFIX, published
+from codecfake.manifests.digests import file_sha256
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.paths import ESCAPING_NAME
 from codecfake.manifests.records import parse_json
-from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.config import SAVED_AS as CONFIG
 from codecfake.pipeline.fingerprint import SAVED_AS as STAMP
 from codecfake.pipeline.fingerprint import read_stamp
@@ -36,6 +34,7 @@ from codecfake.pipeline.shard_store import (
     publish_shard,
     published_shards,
     read_record,
+    read_shard_items,
     shard_draft,
     shard_path,
 )
@@ -59,6 +58,12 @@ def adopt_run(store: str, run_dir: Path) -> None:
         if not remote.exists(STAMP):
             return
         stamp, source = parse_json(remote.cat_file(STAMP), f"{store}/{STAMP}"), remote.cat_file(SOURCE)
+    if not isinstance(stamp, dict) or not isinstance(stamp.get("digest"), str):
+        raise CodecfakeError(
+            f"{store}/{STAMP} is damaged: it does not tell which run that is",
+            cause="it was changed since it was written, or the store holds something else",
+            next_step=f"copy {STAMP} from a run folder that is shared there, or give another --store",
+        )
     is_run = (run_dir / STAMP).is_file()
     if not is_run and any(not entry.name.startswith(".") for entry in run_dir.iterdir()):
         return  # the build refuses it
@@ -171,8 +176,6 @@ def push_shard(store: str, shard: Path) -> None:
 
 def _pull_shard(store: str, run_dir: Path, codec: str, shard_id: str) -> None:
     """Fetch a shard and publish it here, checked file by file."""
-    import pyarrow.parquet as pq
-
     remote = open_store(store)
     place = f"{SHARDS}/{codec}/{shard_id}/{RECORD}"
     with shard_draft(run_dir, codec, shard_id) as draft:
@@ -182,11 +185,11 @@ def _pull_shard(store: str, run_dir: Path, codec: str, shard_id: str) -> None:
         try:
             audio, items, _ = _names(record, codec, shard_id)
             with store_errors(store):
-                content = remote.cat_file(items)
+                remote.get_file(items, str(draft / ITEMS))
                 remote.get_file(audio, str(packed))
-            if hashlib.sha256(content).hexdigest() != record["items_sha256"]:
+            if file_sha256(draft / ITEMS) != record["items_sha256"]:
                 raise ShardDamaged(f"{items} is not what {RECORD} names")
-            rows = pq.read_table(io.BytesIO(content), schema=item_schema()).to_pylist()
+            rows = _read_rows(draft, items)
             _unpack(packed, draft / AUDIO, {row["file"] for row in rows if row["reason"] is None})
             packed.unlink()
             publish_shard(draft, run_dir, codec, shard_id, rows, _without_counts(record))
@@ -195,6 +198,13 @@ def _pull_shard(store: str, run_dir: Path, codec: str, shard_id: str) -> None:
                 f"{store}/{place} is damaged: {error}",
                 next_step=f"remove that {RECORD} from the store and repeat the command; the shard is made again",
             ) from error
+
+
+def _read_rows(draft: Path, items: str) -> list[dict[str, Any]]:
+    try:
+        return read_shard_items(draft).to_pylist()
+    except CodecfakeError as error:
+        raise ShardDamaged(error.what.replace(str(draft / ITEMS), items)) from error
 
 
 def _without_counts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from codecfake.codec_adapters import CodecError, cpu_layout
+from codecfake.flows.cli import app as cli
 from codecfake.flows.commands import bench
 from codecfake.manifests import measurements
 from codecfake.manifests.errors import CodecfakeError
@@ -37,6 +38,14 @@ SHORT = Effort(rounds=2, seconds=0.2, loop_seconds=0.2)
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("bench") / "corpus", sorted_lengths(6))
+
+
+@pytest.mark.parametrize("what", ["train", "features"])
+def test_an_unknown_detector_is_named_before_anything_is_measured(what, tmp_path):
+    shown = CliRunner().invoke(cli, ["bench", what, "--models", "mel-lcnn,nope", "--out", str(tmp_path)])
+    assert shown.exit_code == 2
+    assert "'nope' is none of mel-lcnn" in shown.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_both_sides_get_the_same_mean_length():

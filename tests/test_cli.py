@@ -93,3 +93,48 @@ def test_a_configuration_file_is_overridden_by_options(corpora, outside, tmp_pat
     config.write_text(config.read_text() + "sampel_rate: 8000\n")
     result = run_command("build", "--config", config, "--no-prefect", environment=outside.environment)
     assert "unknown setting 'sampel_rate', did you mean 'sample_rate'" in result.stderr
+
+
+def test_a_path_that_is_no_folder_is_named_and_none_is_made(corpora, tmp_path):
+    (tmp_path / "afile").touch()
+    commands = [
+        ("splits", tmp_path / "afile"),
+        ("splits", tmp_path / "nowhere"),
+        ("score", tmp_path / "nowhere"),
+        (
+            "build",
+            *corpora.options,
+            "--codecs",
+            "F07",
+            "--weights",
+            "mini",
+            "--no-prefect",
+            "--out",
+            tmp_path / "afile",
+        ),
+    ]
+    for command in commands:
+        ended = subprocess.run([SCRIPT, *map(str, command)], capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert "is no folder" in ended.stderr and "the path is mistyped" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]
+
+
+def test_a_device_that_is_not_there_does_not_become_that_of_the_run(corpora, outside, tmp_path):
+    run = tmp_path / "run"
+    build = ("build", *corpora.options, "--out", run, "--codecs", "X1", "--weights", outside.weights)
+
+    def command(*arguments: object) -> subprocess.CompletedProcess:
+        return run_command(*arguments, "--no-prefect", environment=outside.environment)
+
+    assert command(*build, "--limit", 3, "--device", "cpu").returncode == 0
+    ended = command("build", "--config", run / "run.yaml", "--out", run, "--device", "cuda:99")
+    assert ended.returncode == 1 and "--device cuda:99" in ended.stderr
+    assert command("retry", run).returncode == 0
+    saved = (run / "run.yaml").read_text()
+    (run / "run.yaml").write_text(saved.replace("device: cpu", "device: cuda:99"))  # of another machine
+    ended = command("retry", run)
+    assert ended.returncode == 1 and "--device cuda:99" in ended.stderr
+    ended = command("retry", run, "--device", "cpu")
+    assert ended.returncode == 0 and "Nothing to retry." in ended.stdout
+    assert (run / "run.yaml").read_text() == saved

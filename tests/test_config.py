@@ -76,3 +76,30 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path, text):
 def test_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(CodecfakeError, match="is no run folder"):
         saved_config(tmp_path)
+
+
+def test_weights_are_found_from_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "c.toml").write_text('vctk = "vctk"\nout = "run"\nweights = "w"\n')
+    assert make_config(read_settings(tmp_path / "conf" / "c.toml")).weights == str(tmp_path / "conf" / "w")
+    given = {"vctk": tmp_path / "vctk", "out": tmp_path / "run"}
+    save_config(make_config(given | {"weights": "codec/weights"}))
+    monkeypatch.chdir(tmp_path / "conf")
+    assert saved_config(tmp_path / "run").weights == str(tmp_path / "codec" / "weights")
+    for name in ("official", "mini"):
+        save_config(make_config(given | {"weights": name}))
+        assert saved_config(tmp_path / "run").weights == name
+
+
+def test_a_run_with_codecs_of_others_can_be_read_but_not_made(tmp_path):
+    (tmp_path / "run.yaml").write_text("vctk: vctk\ncodecs: [F04, mycodec]\n")
+    assert saved_config(tmp_path).codecs == ("F04", "mycodec")
+    with pytest.raises(CodecfakeError, match="built with the codec mycodec of another package") as caught:
+        saved_config(tmp_path, needs_codecs=True)
+    assert "install it" in caught.value.next_step
+    with pytest.raises(CodecfakeError, match="there is no codec 'mycodec'"):
+        make_config(read_settings(tmp_path / "run.yaml") | {"out": tmp_path})
+    (tmp_path / "run.yaml").write_text("vctk: vctk\ncodecs: [../../mycodec]\n")
+    with pytest.raises(CodecfakeError, match="there is no codec"):
+        saved_config(tmp_path)

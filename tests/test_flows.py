@@ -3,6 +3,7 @@
 import pytest
 from run_helpers import build_here, cut_small_shards, manifest, settings
 
+from codecfake.flows.prefect_files import prefect_home
 from codecfake.flows.running import run_build
 from codecfake.flows.server import prefect_server
 
@@ -17,7 +18,7 @@ def test_prefect_and_the_plain_loop_build_the_same(corpora, outside, tmp_path, m
     assert report.shards_done == 8
     assert manifest(tmp_path / "run") == manifest(tmp_path / "plain")
 
-    with prefect_server(config.out / ".prefect"):
+    with prefect_server(prefect_home(config.out)):
         from prefect.client.orchestration import get_client
 
         with get_client(sync_client=True) as client:

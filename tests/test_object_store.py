@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import sys
 import tarfile
 from importlib.util import find_spec
@@ -12,16 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 from pool_commands import POOL, PoolCommands, ended
 from run_helpers import build_here, cut_small_shards, manifest, settings, tree
+from test_verify_absent import write_bomb
 
 from codecfake.flows.server import prefect_server
 from codecfake.manifests.errors import CodecfakeError
+from codecfake.manifests.schema import item_schema
 from codecfake.pipeline.build import build
 from codecfake.pipeline.config import make_config, read_settings, save_config, saved_config
 from codecfake.pipeline.corpora import list_corpora
 from codecfake.pipeline.local_devices import run_locally
 from codecfake.pipeline.monitor import Monitor, Stopped
 from codecfake.pipeline.object_store import open_store
-from codecfake.pipeline.run_store import pull_shards, stored_shards, worker_folder
+from codecfake.pipeline.run_store import adopt_run, pull_shards, stored_shards, worker_folder
 from codecfake.pipeline.worker_blocks import run_named_blocks
 
 
@@ -238,6 +241,33 @@ def test_a_damaged_shard_in_a_store_is_named_and_not_taken(s3, corpora, outside,
     ):
         build_here(settings(corpora, outside, tmp_path / "second", store=store))
     assert not (tmp_path / "second" / "shards" / "real" / "00001").exists()
+
+
+def test_rows_in_a_store_that_would_fill_the_memory_are_refused(tmp_path):
+    """A file of some kilobytes; a run folder of somebody else is held against the same limits."""
+    write_bomb(tmp_path / "bomb", item_schema())
+    bomb = (tmp_path / "bomb").read_bytes()
+    digest = hashlib.sha256(bomb).hexdigest()
+    store = open_store(f"file://{tmp_path}/store")
+    record = {"codec": "real", "shard": "00000", "items_sha256": digest}
+    store.pipe_file(f"shards/real/00000/items-{digest[:16]}.parquet", bomb)
+    store.pipe_file(f"shards/real/00000/audio-{digest[:16]}.tar", bytes(10240))
+    store.pipe_file("shards/real/00000/shard.json", json.dumps(record).encode())
+    with pytest.raises(CodecfakeError, match=r"shard\.json is damaged: .*rows would take more than"):
+        pull_shards(f"file://{tmp_path}/store", tmp_path / "run")
+    assert not (tmp_path / "run" / "shards" / "real" / "00000").exists()
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"digest": 1}'])
+def test_a_store_whose_stamp_tells_nothing_is_refused_in_words(content, tmp_path):
+    store = open_store(f"file://{tmp_path}/store")
+    store.pipe_file("run.json", content)
+    store.pipe_file("source.parquet", b"")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"fingerprint": {}, "digest": "x"}')
+    with pytest.raises(CodecfakeError, match=r"store/run\.json is damaged") as caught:
+        adopt_run(f"file://{tmp_path}/store", tmp_path / "run")
+    assert "--store" in caught.value.next_step
 
 
 def test_a_store_that_holds_another_run_is_refused(s3, corpora, outside, tmp_path):

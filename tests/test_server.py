@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from codecfake.flows.prefect_files import prefect_home
 from codecfake.flows.server import drain, prefect_server
 from codecfake.manifests.errors import CodecfakeError
 
@@ -157,6 +158,7 @@ def test_a_flow_and_its_tasks_are_recorded_behind_a_dead_proxy_on_loopback_only(
     assert seconds_until_gone(server) < 5
     assert dict(os.environ) == environment
     assert (home / "prefect.db").is_file()
+    assert home.stat().st_mode & 0o777 == 0o700  # what lies there is run: nobody else may write it
 
 
 def test_ctrl_c_ends_the_command_and_its_server_within_seconds(home: Path) -> None:
@@ -201,3 +203,24 @@ def test_a_second_command_gets_its_own_home_and_a_broken_one_says_how_to_go_on(t
     assert str(tmp_path / ".prefect-2" / "server.log") in caught.value.what
     assert "unable to open database file" in caught.value.what
     assert "--no-prefect" in caught.value.next_step
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["unwritable", "no home"])
+def test_without_a_place_for_its_records_a_command_says_how_to_give_one(
+    is_known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(user: int) -> None:
+        raise KeyError(user)
+
+    (tmp_path / "afile").touch()
+    monkeypatch.chdir(tmp_path)
+    if is_known:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "afile" / "states"))
+    else:  # as in a container that runs as any user
+        monkeypatch.delenv("XDG_STATE_HOME")
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(CodecfakeError, match="cannot be kept in") as caught:
+        prefect_server(prefect_home(tmp_path)).__enter__()
+    assert "export XDG_STATE_HOME=" in caught.value.next_step and "--no-prefect" in caught.value.next_step
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]

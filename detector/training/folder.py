@@ -21,10 +21,14 @@ from codecfake.manifests.atomic import TEMPORARY_PREFIX, publish_json, publish_t
 from codecfake.manifests.differences import side_by_side
 from codecfake.manifests.errors import CodecfakeError
 from codecfake.manifests.locks import sole_holder
-from codecfake.manifests.records import read_json
+from codecfake.manifests.records import DamagedFileError, read_json
 
 STATE_FILE, HISTORY_FILE, LOCK_FILE = "state.json", "history.csv", ".lock"
-OWN_FILE = re.compile(rf"epoch-\d+-step-\d+\.pt|best-\d+\.safetensors|{re.escape(TEMPORARY_PREFIX)}.+")
+KEPT = {"checkpoint": re.compile(r"epoch-\d+-step-\d+\.pt"), "best": re.compile(r"best-\d+\.safetensors")}
+"""Names of files in the folder of checkpoints, by what ``state.json`` calls them; no other name is taken from it."""
+OWN_FILE = re.compile(
+    "|".join([*(pattern.pattern for pattern in KEPT.values()), rf"{re.escape(TEMPORARY_PREFIX)}.+"])
+)
 """Of the folder of checkpoints: nothing else is deleted there."""
 
 
@@ -71,7 +75,7 @@ class DetectorFolder:
         configuration: All that the result depends on.
 
     Raises:
-        CodecfakeError: If the folder belongs to a training with another configuration.
+        CodecfakeError: If the folder belongs to a training with another configuration, or leads out of itself.
     """
 
     def __init__(self, path: Path, configuration: Mapping[str, Any]) -> None:
@@ -82,12 +86,24 @@ class DetectorFolder:
         self._best: str | None = None
         saved = path / STATE_FILE
         if saved.is_file():
-            state = read_json(
-                saved, {"configuration": dict, "history": list}, next_step=f"remove {path} to train again"
-            )
+            again = f"remove {path} to train again"
+            state = read_json(saved, {"configuration": dict, "history": list}, next_step=again)
             _refuse_difference(path, state["configuration"], self.configuration)
             self.history = [EpochRecord(**row) for row in state["history"]]
-            self._checkpoint, self._best = state["checkpoint"], state["best"]
+            for field in KEPT:
+                if not self._is_own(field, state.get(field)):
+                    raise DamagedFileError(
+                        f"{saved} is damaged: {field} is no file of this folder: {state.get(field)!r}",
+                        cause="it was changed since it was written; another file could get into the detector",
+                        next_step=again,
+                    )
+            self._checkpoint, self._best = state.get("checkpoint"), state.get("best")
+
+    def _is_own(self, field: str, name: object) -> bool:
+        if name is None:
+            return True
+        is_kept = isinstance(name, str) and KEPT[field].fullmatch(name) is not None
+        return is_kept and not (self._checkpoints / name).is_symlink()
 
     @property
     def best(self) -> EpochRecord:

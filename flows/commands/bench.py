@@ -1,6 +1,6 @@
 """`bench`: how fast resynthesis and the detectors are on this machine, and what limits them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,13 +84,15 @@ def features(
 ) -> None:
     """Measure computing the features of front ends: the cache, the bare network, and a loop over files."""
     from codecfake.detector.bench.features import bench_features
+    from codecfake.detector.descriptions import MODELS
     from codecfake.flows.bench_tables import FEATURES
     from codecfake.flows.running import monitored
 
     settled, about = _settle(device)
+    wanted = _detectors(models, MODELS) if models else FEATURE_MODELS
     rows = []
     with monitored() as monitor:
-        for model in _names(models) if models else FEATURE_MODELS:
+        for model in wanted:
             rows.append(bench_features(model, settled, weights=weights))
             monitor.say(f"{model}: {rows[-1]['utterances_per_second']} utterances/s")
     _hand_over(FEATURES, rows, about, out, _file_name("features", settled, weights, models), json)
@@ -108,8 +110,9 @@ def train(
     from codecfake.flows.bench_tables import TRAINING
     from codecfake.flows.running import monitored
 
+    measured = dict.fromkeys(model for model, _, _ in TRAININGS)
+    wanted = _detectors(models, measured) if models else measured
     settled, about = _settle(device)
-    wanted = _names(models) if models else [model for model, _, _ in TRAININGS]
     rows = []
     with monitored() as monitor:
         for model, source, optimizer in TRAININGS:
@@ -122,6 +125,14 @@ def train(
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _detectors(text: str, known: Collection[str]) -> list[str]:
+    names = _names(text)
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint="--models")
+    return names
 
 
 def _settle(device: str | None) -> tuple[str, dict[str, Any]]:

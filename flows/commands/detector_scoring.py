@@ -58,10 +58,13 @@ def score(
     from codecfake.detector.scoring import score as score_dataset
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import say
+    from codecfake.manifests.errors import CodecfakeError
     from codecfake.pipeline.devices import find_device
 
     if form is not None and form not in FORMS:
         raise typer.BadParameter(f"{form!r} is none of {', '.join(FORMS)}", param_hint="--format")
+    if not data.is_dir():
+        raise CodecfakeError(f"{data} is no folder", cause="the path is mistyped")
     folder = detector or data / "detectors" / name
     with monitored() as monitor:
         result = score_dataset(

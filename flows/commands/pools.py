@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from codecfake.flows.prefect_files import away_from_here
 from codecfake.flows.server import LOOPBACK
 
 Pool = Annotated[str, typer.Option(help="Name of the work pool.")]
@@ -27,7 +28,8 @@ def server(
     from codecfake.flows.pools.server import run_server
     from codecfake.flows.summaries import say
 
-    run_server(database, host, port, say)
+    with away_from_here():
+        run_server(database, host, port, say)
 
 
 def deploy(pool: Pool = "gpu") -> None:
@@ -36,10 +38,11 @@ def deploy(pool: Pool = "gpu") -> None:
     from codecfake.flows.pools.versions import check_versions
 
     check_versions(use_pool_server())
-    from codecfake.flows.pools.deploy import register
+    with away_from_here():
+        from codecfake.flows.pools.deploy import register
 
-    for name in register(pool):
-        typer.echo(name)
+        for name in register(pool):
+            typer.echo(name)
 
 
 def worker(
@@ -66,4 +69,5 @@ def worker(
         raise typer.BadParameter("name GPUs or a number of processes, not both", param_hint="--processes")
     api_url = use_pool_server()
     check_versions(api_url)
-    work(pool, find_places(gpus, processes), api_url, say)
+    with away_from_here():
+        work(pool, find_places(gpus, processes), api_url, say)

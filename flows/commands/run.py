@@ -24,22 +24,25 @@ def status(run: options.RunFolder, json: options.Json = False) -> None:
 
 
 def verify(
-    run: Annotated[Path, typer.Argument(metavar="DATA", help="A run folder, or a downloaded dataset.")],
+    run: Annotated[Path, typer.Argument(metavar="DATA", help="A run folder, an export, or a download.")],
     json: options.Json = False,
 ) -> None:
-    """Check a run against what was published, or a download against its lists; exit code 1 if it is not whole."""
+    """Check a run or an export against what was written, a download against its lists; exit code 1 if not whole."""
     from dataclasses import asdict
 
     from codecfake.flows.completeness_summary import verify_dataset
+    from codecfake.flows.export_check_summary import verify_export
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import show_verification
     from codecfake.flows.tables import show_json
+    from codecfake.pipeline.exports.checking import find_export
     from codecfake.pipeline.imports.record import read_import
     from codecfake.pipeline.status import is_run, planned_in
     from codecfake.pipeline.verification import verify as verify_run
 
     if not is_run(run):
-        if not verify_dataset(run.absolute(), json=json):
+        export = find_export(run.absolute())
+        if not (verify_export(export, json=json) if export else verify_dataset(run.absolute(), json=json)):
             raise typer.Exit(1)
         return
     planned = planned_in(run)
@@ -58,6 +61,9 @@ def retry(
     reason: Annotated[
         str | None, typer.Option(help="Retry only what failed for this reason.", show_default="every reason")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda (all GPUs) or cuda:1.", show_default="the run's")
+    ] = None,
     pool: options.Pool = None,
     no_prefect: options.NoPrefect = False,
 ) -> None:
@@ -65,15 +71,22 @@ def retry(
     from codecfake.flows.running import run_retry
     from codecfake.flows.summaries import say, show_build
     from codecfake.manifests.reasons import Reason
-    from codecfake.pipeline.config import saved_config
+    from codecfake.pipeline.config import make_config, saved_config
 
     options.refuse_pool_without_prefect(pool, no_prefect)
-    config = saved_config(run)
+    config = saved_config(run, needs_codecs=True)
+    if device:
+        config = make_config(config.model_dump() | {"device": device})
     report = run_retry(
         config, Reason.parse(reason) if reason else None, use_prefect=not no_prefect, pool=pool
     )
     if report.plan is None:
-        say(f"Made again: {len(report.mended)} damaged files." if report.mended else "Nothing to retry.")
+        if report.build.shards_done:
+            say("Finished what was planned before.")
+        if report.mended:
+            say(f"Made again: {len(report.mended)} damaged files.")
+        elif not report.build.shards_done:
+            say("Nothing to retry.")
     else:
         say(
             f"Retry {report.plan.number}: read {report.plan.files_read_again} quarantined files again, "
@@ -95,6 +108,7 @@ def splits(
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import show_split
     from codecfake.flows.tables import show_json
+    from codecfake.manifests.errors import CodecfakeError
     from codecfake.pipeline.run_lock import run_lock
     from codecfake.pipeline.run_splits import split_run
 
@@ -103,6 +117,8 @@ def splits(
             f"{policy!r} is neither published nor speaker-disjoint", param_hint="--policy"
         )
     run = run.absolute()
+    if not run.is_dir():  # the lock would make one
+        raise CodecfakeError(f"{run} is no folder", cause="the path is mistyped")
     with monitored() as monitor, run_lock(run, monitor.stop.set):
         report = split_run(run, policy=policy, labels=labels, seed=seed, monitor=monitor)
     if json:
