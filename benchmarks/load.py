@@ -1,7 +1,8 @@
 """Every command that reads or writes the manifests, on a run of the dataset's full size: seconds and memory.
 
 The files are tiny (0.12 s), so the run needs some 6 GB of disk instead of 100; what grows with the number of files is
-as in the full dataset. Each command is a process of its own, typed as a user would.
+as in the full dataset. Each command is a process of its own, typed as a user would. Commands that compute on every
+file get Ctrl-C after five minutes: what they read of the manifests is in memory by then.
 
     python benchmarks/load.py [--files 1058216] [--folder FOLDER]
 """
@@ -33,11 +34,18 @@ DETECTOR = "random"
 """Its name: not trained."""
 COMMAND = "from codecfake.flows.cli import main; main()"
 LAUNCHER = """
-import json, os, sys, time
+import json, os, signal, sys, time
 began = time.perf_counter()
-_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+command = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+stopped = []
+def stop(*_):
+    stopped.append(os.kill(command, signal.SIGINT))
+signal.signal(signal.SIGALRM, stop)
+signal.alarm(int(sys.argv[1]))
+_, status, used = os.wait4(command, 0)
 print(json.dumps({
     "exit": os.waitstatus_to_exitcode(status),
+    "ended": "stopped" if stopped else "failed" if status else "done",
     "seconds": round(time.perf_counter() - began, 1),
     "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
     "peak_mebibytes": round(used.ru_maxrss / 1024),
@@ -56,8 +64,17 @@ COMMANDS = (
     "export asvspoof {run} {out}/asvspoof --split published-seed0",
     "export webdataset {run} {out}/webdataset --split published-seed0",
     "export hf {run} {out}/hf --split published-seed0",
+    "export shar {run} {out}/shar --split published-seed0",
+    "export tree {run} {out}/tree --split published-seed0",
     "import {run}/splits/published-seed0/Codecfake {out}/imported",
+    "train {run} --split published-seed0 --out {out}/detector --no-prefect",
+    "features {run} --split published-seed0 --frontend-config tiny --out {out}/features",
+    "score {run} --split published-seed0 --name random --out {out}/scores",
+    "conditions {run} --split published-seed0 --add noise-snr10 --codecs C1",
 )
+NO_LIMIT = 0
+LIMITS = {"train": 300, "features": 300, "score": 300}
+"""Seconds after which a command that computes on every file is stopped."""
 
 
 def build_run(folder: Path, files: int) -> Path:
@@ -105,7 +122,8 @@ def write_detector(run: Path) -> None:
 
 def measure(command: str) -> dict[str, Any]:
     """Run a command; give its seconds, those of CPU, and the most memory that one of its processes took."""
-    argv = [sys.executable, "-c", LAUNCHER, sys.executable, "-c", COMMAND, *command.split()]
+    limit = LIMITS.get(command.partition(" ")[0], NO_LIMIT)
+    argv = [sys.executable, "-c", LAUNCHER, str(limit), sys.executable, "-c", COMMAND, *command.split()]
     answer = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(answer.stdout.splitlines()[-1])
 

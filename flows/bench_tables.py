@@ -195,11 +195,12 @@ LOAD = BenchTable(
             Column("seconds", "seconds", "{:,.0f}"),
             Column("of CPU", "cpu_seconds", "{:,.0f}"),
             Column("MiB", "peak_mebibytes", "{:,}"),
+            Column("end", "ended"),
         ),
     ),
     """\
 Files of 0.12 s, so that the run takes 6 GB; each command is a process of its own, typed as a user would. MiB: the most
-memory that one of its processes had.""",
+memory that one of its processes had. Stopped: it computes on every file, and got Ctrl-C after five minutes.""",
 )
 SOAK = BenchTable(
     "A day's build in minutes",
