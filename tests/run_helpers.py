@@ -51,6 +51,19 @@ class ChangingCorpora:
         self.aishell3 = speech.write_aishell3(folder / "aishell3", speakers=2)
 
 
+def build_repaired(outside, folder: Path) -> RunConfig:
+    """A run below ``folder`` of which one recording was broken, then repaired and retried."""
+    corpora = ChangingCorpora(folder)
+    broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
+    content = broken.read_bytes()
+    broken.write_bytes(b"")
+    config = settings(corpora, outside, folder / "run")
+    build_here(config)
+    broken.write_bytes(content)
+    retry_here(config)
+    return config
+
+
 class Listener(Monitor):
     """Remembers what is said."""
 
@@ -103,3 +116,20 @@ def manifest(run_dir: Path, split: str = "published-seed0") -> list[dict]:
 def tree(folder: Path) -> list[str]:
     """Every file below a folder, as sorted relative paths."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def flip_in_place(path: Path) -> None:
+    """Change a bit of a file and of all its links."""
+    with path.open("r+b") as file:
+        content = bytearray(file.read())
+        content[len(content) // 2] ^= 1
+        file.seek(0)
+        file.write(content)
+
+
+def flip_this_name(path: Path) -> None:
+    """Change a bit of a file, and of none of its links."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    flip_in_place(path)

@@ -379,19 +379,16 @@ def scored(part: TrialList, shift: float) -> ScoredTrials:
     return ScoredTrials(part.name, part.files, scores, part.labels, part.columns)
 
 
+def assembled(parts):
+    about = {"detector": "any", "split": SPLIT, "dev": None, "threshold": 0.0, "threshold_origin": "given"}
+    return assemble(**about, conditions=parts, rounds=0)
+
+
 def test_a_mean_over_some_of_the_conditions_says_so(run):
     derive(run, "gsm", chosen=["C4"])
     derive(run, "noise-snr10")
     parts = [scored(part, 2.0) for part in open_trials(run, SPLIT).conditions.values()]
-    results = assemble(
-        detector="any",
-        split=SPLIT,
-        dev=None,
-        conditions=parts,
-        threshold=0.0,
-        threshold_origin="given",
-        rounds=0,
-    )
+    results = assembled(parts)
     assert list(results.averages) == ["mean under gsm (1 of 2 conditions)", "mean under noise-snr10"]
 
 
@@ -400,15 +397,7 @@ def test_mean_and_pool_stay_those_of_the_clean_conditions(run, built):
 
     def evaluation(folder):
         parts = [scored(part, 2.0) for part in open_trials(folder, SPLIT).conditions.values()]
-        results = assemble(
-            detector="any",
-            split=SPLIT,
-            dev=None,
-            conditions=parts,
-            threshold=0.0,
-            threshold_origin="given",
-            rounds=0,
-        )
+        results = assembled(parts)
         publish_evaluation(folder, results, parts)
         return results
 

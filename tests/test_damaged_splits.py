@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 from dataset_trees import write_codecfake
-from run_helpers import ChangingCorpora, Listener, build_here, manifest, retry_here, settings, verify_here
-from test_mending_in_place import Killed, change_what_comes_out, flip_in_place
+from run_helpers import (
+    ChangingCorpora,
+    Listener,
+    build_here,
+    build_repaired,
+    flip_in_place,
+    manifest,
+    retry_here,
+    settings,
+    verify_here,
+)
+from test_mending_in_place import Killed, change_what_comes_out
 from typer.testing import CliRunner
 
 from codecfake.flows.cli import app
@@ -94,14 +104,7 @@ def test_a_split_that_a_killed_retry_did_not_come_to_is_made_again(config, tmp_p
 
 
 def test_a_split_of_shards_that_are_gone_is_told_and_made_again(outside, tmp_path):
-    corpora = ChangingCorpora(tmp_path)
-    broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
-    content = broken.read_bytes()
-    broken.write_bytes(b"")
-    config = settings(corpora, outside, tmp_path / "run")
-    build_here(config)
-    broken.write_bytes(content)
-    retry_here(config)
+    config = build_repaired(outside, tmp_path)
     before = (config.out / SPLIT / "manifest.parquet").read_bytes()
     shutil.rmtree(config.out / "retries")
     for shard in config.out.glob("shards/*/retry-*"):

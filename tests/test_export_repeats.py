@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from exported_run import SPLIT, built_run, digests, export, rows_by_file
+from run_helpers import flip_this_name
 from typer.testing import CliRunner
 
 from codecfake.flows.cli import app
@@ -134,7 +135,7 @@ def test_an_export_that_was_sent_is_held_against_its_checksums_and_its_manifest(
     shutil.copytree(tmp_path / "out", sent)
     assert verify(sent).exit_code == 0
     files = [path for path in sorted(sent.rglob("*")) if path.suffix in (".wav", ".tar", ".parquet")]
-    flip(files[0])
+    flip_this_name(files[0])
     files[-1].unlink()
     is_loose = files[-1].suffix == ".wav"
     result = verify(sent)
@@ -184,10 +185,3 @@ def test_that_speech_is_synthetic_stands_on_every_card_and_survives_an_import(ru
 
 def verify(folder: Path):
     return CliRunner().invoke(app, ["verify", str(folder)])
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.unlink()
-    path.write_bytes(content)

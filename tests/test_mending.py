@@ -3,7 +3,16 @@
 import errno
 
 import pytest
-from run_helpers import ChangingCorpora, build_here, manifest, retry_here, settings, verify_here
+from run_helpers import (
+    ChangingCorpora,
+    build_here,
+    build_repaired,
+    flip_this_name,
+    manifest,
+    retry_here,
+    settings,
+    verify_here,
+)
 
 from codecfake.detector.sources import open_trials
 from codecfake.manifests import records
@@ -22,17 +31,10 @@ def config(outside, tmp_path):
     return config
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.unlink()
-    path.write_bytes(content)
-
-
 def test_every_split_takes_the_audio_that_was_made_again(config):
     other = split_run(config.out, policy="speaker-disjoint", seed=1, monitor=Monitor()).name
     audio = config.out / next(row["path"] for row in manifest(config.out) if row["codec"] == "X1")
-    flip(audio)
+    flip_this_name(audio)
     assert not verify_here(config).is_whole
     retry_here(config)
     assert verify_here(config).is_whole
@@ -44,7 +46,7 @@ def test_every_split_takes_the_audio_that_was_made_again(config):
 def test_a_damaged_list_of_the_source_is_written_again_from_the_whole_table(config):
     source = config.out / "source.parquet"
     before = source.read_bytes()
-    flip(source.with_suffix(".csv"))
+    flip_this_name(source.with_suffix(".csv"))
     for corpus in (config.vctk, config.aishell3):
         corpus.rename(corpus.with_name(f"{corpus.name}-away"))
     with pytest.raises(CodecfakeError):
@@ -55,7 +57,7 @@ def test_a_damaged_list_of_the_source_is_written_again_from_the_whole_table(conf
 
 def test_a_source_manifest_is_not_read_again_from_other_corpora(config):
     for suffix in (".parquet", ".csv"):
-        flip(config.out / f"source{suffix}")
+        flip_this_name(config.out / f"source{suffix}")
     wav = config.vctk / "wav48_silence_trimmed" / "p225"
     next(wav.glob("*_mic1.flac")).unlink()
     with pytest.raises(CodecfakeError, match="not those that"):
@@ -65,15 +67,8 @@ def test_a_source_manifest_is_not_read_again_from_other_corpora(config):
 
 
 def test_a_damaged_plan_of_a_retry_stands_in_nobodys_way(outside, tmp_path):
-    corpora = ChangingCorpora(tmp_path)
-    broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
-    content = broken.read_bytes()
-    broken.write_bytes(b"")
-    config = settings(corpora, outside, tmp_path / "run")
-    build_here(config)
-    broken.write_bytes(content)
-    retry_here(config)
-    flip(config.out / "retries" / "001" / "source.parquet")
+    config = build_repaired(outside, tmp_path)
+    flip_this_name(config.out / "retries" / "001" / "source.parquet")
     assert [damage.path for damage in verify_here(config).damage] == ["retries/001/source.parquet"]
     retry_here(config)
     assert run_status(config).source_reasons == {}

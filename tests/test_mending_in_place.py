@@ -4,7 +4,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from run_helpers import ChangingCorpora, Listener, build_here, manifest, retry_here, settings, verify_here
+from run_helpers import (
+    ChangingCorpora,
+    Listener,
+    build_here,
+    flip_in_place,
+    flip_this_name,
+    manifest,
+    retry_here,
+    settings,
+    verify_here,
+)
 
 from codecfake.detector.scored_data import read_unchanged_trials
 from codecfake.manifests.derived import derived_manifests
@@ -23,23 +33,6 @@ SPLIT = "splits/published-seed0"
 
 class Killed(BaseException):
     """As a kill: nothing handles it."""
-
-
-def flip_in_place(path: Path) -> None:
-    """Change a bit of a file and of all its links."""
-    with path.open("r+b") as file:
-        content = bytearray(file.read())
-        content[len(content) // 2] ^= 1
-        file.seek(0)
-        file.write(content)
-
-
-def flip_this_name(path: Path) -> None:
-    """Change a bit of a file, and of none of its links."""
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content)
-    flip_in_place(path)
 
 
 def scoreable(run_dir: Path, trained_on: dict, split: str = "published-seed0") -> dict:

@@ -7,13 +7,15 @@ import pytest
 from run_helpers import (
     ChangingCorpora,
     build_here,
+    build_repaired,
     cut_small_shards,
+    flip_in_place,
     manifest,
     retry_here,
     settings,
     verify_here,
 )
-from test_mending_in_place import Killed, flip_in_place
+from test_mending_in_place import Killed
 from typer.testing import CliRunner
 
 from codecfake.flows.cli import app
@@ -39,16 +41,8 @@ def config(corpora, outside, tmp_path):
 
 
 @pytest.fixture
-def repaired(corpora, outside, tmp_path):
-    """A run of which one recording was broken, then repaired and retried."""
-    broken = corpora.vctk / "wav48_silence_trimmed" / "p225" / "p225_002_mic1.flac"
-    content = broken.read_bytes()
-    broken.write_bytes(b"")
-    config = settings(corpora, outside, tmp_path / "run")
-    build_here(config)
-    broken.write_bytes(content)
-    retry_here(config)
-    return config
+def repaired(outside, tmp_path):
+    return build_repaired(outside, tmp_path)
 
 
 def audio_of(config, shard: str, number: int = 0):
@@ -102,10 +96,10 @@ def test_a_source_manifest_of_another_run_is_told_and_replaced(config):
 
 
 @pytest.mark.parametrize("damage", [flip_in_place, lambda path: path.unlink()])
-def test_a_source_manifest_is_made_again_from_its_list_without_the_corpora(repaired, corpora, damage):
+def test_a_source_manifest_is_made_again_from_its_list_without_the_corpora(repaired, damage):
     before = (repaired.out / "source.parquet").read_bytes()
     damage(repaired.out / "source.parquet")
-    for corpus in (corpora.vctk, corpora.aishell3):
+    for corpus in (repaired.vctk, repaired.aishell3):
         corpus.rename(corpus.with_name(f"{corpus.name}-away"))
     with pytest.raises(CodecfakeError, match="is not there"):
         retry_here(repaired)
