@@ -26,6 +26,10 @@ def verify_export(folder: Path, *, json: bool) -> bool:
         show_json(asdict(check) | {"folder": str(folder), "is_whole": check.is_whole})
         return check.is_whole
     say(f"{folder}: {check.listed:,} files of its checksums and {check.loose_audio:,} audio files hashed")
+    if check.left_out:
+        say(
+            f"{check.left_out:,} files are not here whose audio lies in a folder beside: not unpacked, or packed only"
+        )
     for path, problem in list(check.damage.items())[:LISTED]:
         say(f"  {path}: {problem}")
     if len(check.damage) > LISTED:
@@ -33,7 +37,7 @@ def verify_export(folder: Path, *, json: bool) -> bool:
     say(
         "Everything is as it was exported."
         if check.is_whole
-        else "This export is not whole. Next: the `codecfake export` that made it, in the same folder, "
-        "makes again what is gone; remove what is damaged first."
+        else "This export is not whole. Next: get these files again where you have it from; where you made it, the "
+        "same `codecfake export` makes what is gone. Remove what is damaged first."
     )
     return check.is_whole

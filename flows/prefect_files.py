@@ -6,7 +6,8 @@ Its settings name logging handlers, and a handler may be any function of any mod
 import hashlib
 import os
 import re
-from contextlib import AbstractContextManager, chdir
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from codecfake.manifests.errors import CodecfakeError
@@ -43,10 +44,19 @@ def no_home(folder: Path | str, why: object) -> CodecfakeError:
     )
 
 
-def away_from_here() -> AbstractContextManager[None]:
+@contextmanager
+def away_from_here() -> Iterator[None]:
     """Stand in our own code while the block runs.
 
     Prefect takes settings from ``.env``, ``prefect.toml`` and ``pyproject.toml`` of the working directory whenever it
     makes them: when it is imported, when settings change for a while, and in every process of its own.
     """
-    return chdir(_OUR_CODE)
+    if given := os.environ.get("PREFECT_HOME"):
+        os.environ["PREFECT_HOME"] = os.path.abspath(given)  # noqa: PTH100, keeps links
+    before = Path.cwd()
+    os.chdir(_OUR_CODE)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # removed meanwhile, or never this user's to enter
+            os.chdir(before)

@@ -65,7 +65,6 @@ def run_retry(
     from codecfake.pipeline.local_devices import run_locally
     from codecfake.pipeline.retrying import retry
 
-    _refuse_absent_device(config, pool)
     with monitored() as monitor:
         if not use_prefect:
             return retry(config, reason, monitor, run_locally)
@@ -74,10 +73,15 @@ def run_retry(
 
 
 def _refuse_absent_device(config: "RunConfig", pool: str | None) -> None:
-    """Refuse a device before it is saved as that of the run; workers of a pool have their own."""
+    """Refuse a device before it is saved as that of the run; workers of a pool have their own.
+
+    One that the run has already may be that of another machine: nothing may be left to compute.
+    """
+    from codecfake.pipeline.config import SAVED_AS, saved_config
     from codecfake.pipeline.devices import find_devices
 
-    if pool is None:
+    is_known = (config.out / SAVED_AS).is_file() and saved_config(config.out).device == config.device
+    if pool is None and not is_known:
         find_devices(config.device)
 
 

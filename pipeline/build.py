@@ -79,8 +79,13 @@ def build(config: RunConfig, monitor: Monitor, run_blocks: RunBlocks) -> BuildRe
         return build_locked(config, find_inputs(config, monitor), monitor, run_blocks)
 
 
-def find_inputs(config: RunConfig, monitor: Monitor) -> Inputs:
+def find_inputs(config: RunConfig, monitor: Monitor, *, saves: bool = True) -> Inputs:
     """Find what a run is built from, and stamp its folder with it; the caller holds the run lock.
+
+    Args:
+        config: Configuration of the run.
+        monitor: Told about the progress.
+        saves: Whether the configuration becomes that of the run, with its device.
 
     Raises:
         CodecfakeError: If the folder belongs to another configuration, or a source manifest that was lost cannot be
@@ -91,7 +96,8 @@ def find_inputs(config: RunConfig, monitor: Monitor) -> Inputs:
     if config.store:
         adopt_run(config.store, config.out)
     guard_run_folder(config.out, make_fingerprint(config, listings, checkpoints))
-    save_config(config)
+    if saves:
+        save_config(config)
 
     def examine(source: "pa.Table") -> "pa.Table":
         source = without_repaired(source, config.out)

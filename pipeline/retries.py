@@ -89,6 +89,7 @@ def retry_shards(config: RunConfig) -> list[Shard]:
     rows = {row["utterance_id"]: row for row in current_source(run_dir).to_pylist()}
     usable = [row for row in read_source_table(run_dir / SOURCE).to_pylist() if row["reason"] is None]
     first_shards = cut_shards("", usable)
+    held_by = {row["utterance_id"]: at for at, shard in enumerate(first_shards) for row in shard.utterances}
     shards: list[Shard] = []
     for plan in plans:
         by_codec: dict[tuple[str, bool], list[SourceRow]] = defaultdict(list)
@@ -105,7 +106,7 @@ def retry_shards(config: RunConfig) -> list[Shard]:
         earlier = list(shards)
         for (codec, was_made), utterances in by_codec.items():
             if was_made:
-                shards += shards_again(codec, utterances, prefix, first_shards, earlier)
+                shards += shards_again(codec, utterances, prefix, first_shards, held_by, earlier)
             else:
                 shards += cut_shards(codec, utterances, prefix)
     return shards

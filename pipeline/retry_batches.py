@@ -1,7 +1,7 @@
 """Shards that make damaged audio again in the batches that it was made in: beside others the last bits may differ."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from codecfake.pipeline.shard_store import RETRY_PREFIX
 from codecfake.pipeline.shards import Shard, SourceRow, cut_shards
@@ -12,6 +12,7 @@ def shards_again(
     utterances: Sequence[SourceRow],
     prefix: str,
     first_shards: Sequence[Shard],
+    held_by: Mapping[str, int],
     earlier: Sequence[Shard],
 ) -> list[Shard]:
     """Cut what got damaged into shards, apart by what it was made beside.
@@ -21,6 +22,7 @@ def shards_again(
         utterances: What was made and got damaged.
         prefix: What the shard ids begin with.
         first_shards: Those of the build, of any codec.
+        held_by: Which of these holds each utterance.
         earlier: Those of the retries before this one, in their order.
     """
     holder = {
@@ -44,16 +46,11 @@ def shards_again(
         )
         for name, rows in late.items()
     ]
-    made_first = {row["utterance_id"] for shard in first_shards for row in shard.utterances}
-    held = [row for row in rest if row["utterance_id"] in made_first]
+    held = [row for row in rest if row["utterance_id"] in held_by]
     for shard in cut_shards(codec, held, f"{prefix}again-"):
-        wanted = {row["utterance_id"] for row in shard.utterances}
-        beside = tuple(
-            one.utterances
-            for one in first_shards
-            if any(row["utterance_id"] in wanted for row in one.utterances)
-        )
+        holding = sorted({held_by[row["utterance_id"]] for row in shard.utterances})
+        beside = tuple(first_shards[at].utterances for at in holding)
         shards.append(Shard(codec, shard.id, shard.utterances, beside))
     # Of a plan that was lost: nobody knows beside what it was made.
-    unknown = [row for row in rest if row["utterance_id"] not in made_first]
+    unknown = [row for row in rest if row["utterance_id"] not in held_by]
     return shards + cut_shards(codec, unknown, f"{prefix}again-alone-")

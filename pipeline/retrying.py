@@ -41,7 +41,7 @@ def retry(config: RunConfig, reason: Reason | None, monitor: Monitor, run_blocks
         is_mending = reason in (None, Reason.DAMAGED)
         aside = set_aside_damaged(config.out, monitor.say) if is_mending else SetAside((), ())
         _refuse_moved_corpora(config)
-        inputs = find_inputs(config, monitor)
+        inputs = find_inputs(config, monitor, saves=False)
         plan = plan_retry(config, reason, monitor)
         report = build_locked(config, inputs, monitor, run_blocks)
         stale = mend_splits(config.out, aside.splits, monitor) if is_mending else []

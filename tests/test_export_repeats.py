@@ -137,7 +137,6 @@ def test_an_export_that_was_sent_is_held_against_its_checksums_and_its_manifest(
     files = [path for path in sorted(sent.rglob("*")) if path.suffix in (".wav", ".tar", ".parquet")]
     flip_this_name(files[0])
     files[-1].unlink()
-    is_loose = files[-1].suffix == ".wav"
     result = verify(sent)
     assert result.exit_code == 1
     told = {
@@ -147,8 +146,7 @@ def test_an_export_that_was_sent_is_held_against_its_checksums_and_its_manifest(
         f"its sha256 is not that of {'manifest.csv' if files[0].suffix == '.wav' else 'SHA256SUMS'}"
         in told.pop(files[0].relative_to(sent).as_posix())
     )
-    if not (form == "hf" and is_loose):
-        assert "it is gone" in told.pop(files[-1].relative_to(sent).as_posix())
+    assert "it is gone" in told.pop(files[-1].relative_to(sent).as_posix())
     assert not told
 
 
@@ -164,6 +162,47 @@ def test_the_tree_of_an_export_is_not_held_against_the_published_counts(run, tmp
     result = verify(tmp_path / "out")
     assert result.exit_code == 1
     assert "SHA256SUMS: it is gone" in result.output
+
+
+@pytest.mark.parametrize(("form", "train", "test"), [("tree", "train", "test/C4"), ("hf", "train", "test")])
+def test_audio_of_an_export_in_another_place_is_a_leak_and_each_copy_counts(run, tmp_path, form, train, test):
+    export(run, tmp_path / "out", form)
+    loose = tmp_path / "out" / {"tree": "Codecfake", "hf": "audiofolder"}[form]
+    leaked, lost = (next(path for path in (loose / part).rglob("*.wav")) for part in (train, test))
+    shutil.copy(leaked, loose / test / leaked.name)
+    lost.unlink()
+    (loose / train / "._left_by_a_file_manager.wav").write_bytes(b"")
+    output = verify(tmp_path / "out").output
+    assert (
+        f"{(loose / test / leaked.name).relative_to(tmp_path / 'out')}: the lists do not name it in this"
+        in output
+    )
+    assert f"{lost.relative_to(tmp_path / 'out')}: it is gone" in output
+    assert "file_manager" not in output
+
+
+@pytest.mark.parametrize("without", ["Codecfake", "archives", "Codecfake/test"])
+def test_a_tree_that_is_not_unpacked_or_no_longer_packed_is_whole(run, tmp_path, without):
+    export(run, tmp_path / "out", "tree")
+    shutil.rmtree(tmp_path / "out" / without)
+    result = verify(tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "files are not here whose audio lies in a folder beside" in result.output
+    next((tmp_path / "out").rglob("Codecfake-train-000.tar" if without != "archives" else "*.wav")).unlink()
+    assert verify(tmp_path / "out").exit_code == 1
+
+
+def test_checksums_that_were_cut_off_hide_nothing(run, tmp_path):
+    export(run, tmp_path / "out", "webdataset")
+    sums = tmp_path / "out" / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    (tmp_path / "out" / "codecfake-train-000000.tar").unlink()
+    for kept in ([], lines[:2], [line for line in lines if "train" not in line]):
+        sums.write_text("".join(kept))
+        result = verify(tmp_path / "out")
+        assert result.exit_code == 1 and "SHA256SUMS: it is cut short" in result.output
+    (tmp_path / "out" / "manifest.csv").unlink()
+    assert "manifest.csv: it is gone" in verify(tmp_path / "out").output
 
 
 def test_that_speech_is_synthetic_stands_on_every_card_and_survives_an_import(run, tmp_path):

@@ -89,9 +89,9 @@ def read_keys(paths: Sequence[Path], split: str | None = None) -> LabelKey:
 
 
 def _add_dataset(key: LabelKey, path: Path, split: str | None) -> None:
-    from codecfake.detector.sources import open_trials
+    from codecfake.detector.sources import open_trials, run_folder
 
-    trials = open_trials(path, split)
+    trials = open_trials(path, split if run_folder.recognise(path) else None)
     key.notes += trials.notes
     for part in trials.evaluated():
         names = [plain_name(file) for file in part.files]

@@ -97,7 +97,7 @@ def evaluate(
         result, folder = evaluate_scored(paths[0].absolute(), detector_dir, split=split, rounds=rounds)
         description = _description(detector_dir)
     else:
-        if split and not any(path.is_dir() for path in key or ()):
+        if split and not any(_is_run(path) for path in key or ()):
             raise CodecfakeError(
                 f"score files have no split {split!r}",
                 next_step="leave --split out, or name the run folder whose split it is with --key",

@@ -28,6 +28,7 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Check a run or an export against what was written, a download against its lists; exit code 1 if not whole."""
+    from contextlib import suppress
     from dataclasses import asdict
 
     from codecfake.flows.completeness_summary import verify_dataset
@@ -35,6 +36,7 @@ def verify(
     from codecfake.flows.running import monitored
     from codecfake.flows.summaries import show_verification
     from codecfake.flows.tables import show_json
+    from codecfake.manifests.records import DamagedFileError
     from codecfake.pipeline.exports.checking import find_export
     from codecfake.pipeline.imports.record import read_import
     from codecfake.pipeline.status import is_run, planned_in
@@ -45,7 +47,11 @@ def verify(
         if not (verify_export(export, json=json) if export else verify_dataset(run.absolute(), json=json)):
             raise typer.Exit(1)
         return
-    planned = planned_in(run)
+    planned = []
+    with suppress(
+        DamagedFileError
+    ):  # verification names the file; what its shards lack is told once it is whole
+        planned = planned_in(run)
     with monitored() as monitor:
         report = verify_run(run.absolute(), planned, monitor)
     if json:

@@ -30,6 +30,11 @@ def is_complete(out: Path) -> bool:
     return bool(_read(out).get(IS_COMPLETE))
 
 
+def format_of(out: Path) -> str:
+    """In which format an export is, as far as its record tells."""
+    return str(_read(out).get("format", ""))
+
+
 def absent(out: Path, paths: Iterable[str]) -> set[str]:
     """Those of the files of an export that are not there; each folder is listed once, whatever it holds."""
     folders: dict[str, set[str]] = {}

@@ -16,15 +16,16 @@ from codecfake.pipeline.tree import link_tree, tree_folders
 
 ARCHIVE_BYTES = 45e9
 LABELS = "label"
+ARCHIVES = "archives"
 
 
 def plan(contents: Contents) -> list[Unit]:
     """One archive per folder of the tree, or several where it is large; the labels in one of their own."""
-    units = [Unit(f"archives/{TREE_NAME}-{LABELS}.tar", LABELS, np.empty(0, dtype=np.int64))]
+    units = [Unit(f"{ARCHIVES}/{TREE_NAME}-{LABELS}.tar", LABELS, np.empty(0, dtype=np.int64))]
     for folder, rows in tree_folders(contents.table).items():
         name = f"{TREE_NAME}-{folder.replace('/', '-')}"
         parts = cut(contents, rows, ARCHIVE_BYTES)
-        units += [Unit(f"archives/{name}-{at:03d}.tar", folder, part) for at, part in enumerate(parts)]
+        units += [Unit(f"{ARCHIVES}/{name}-{at:03d}.tar", folder, part) for at, part in enumerate(parts)]
     return units
 
 
