@@ -58,22 +58,21 @@ def import_shard(
     """
     started = time.monotonic()
     different: dict[str, list[str]] = {}
-    ways: Counter[str] = Counter()
     with shard_draft(home, codec, shard_id) as draft:
 
-        def take(row: Mapping[str, str]) -> dict[str, Any]:
+        def take(row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
             monitor.raise_if_stopped()
             item, way = take_file(
                 listing.root / row["path"], draft, f"{place}{SHARDS}/{codec}/{shard_id}", row
             )
-            if item["reason"] is None:
-                ways[way] += 1
-                if others := _different_copies(listing, row):
-                    different[row["file"]] = others
+            if item["reason"] is None and (others := _different_copies(listing, row)):
+                different[row["file"]] = others
             monitor.advance(1)
-            return item
+            return item, way
 
-        items = list(pool.map(take, rows))
+        taken = list(pool.map(take, rows))
+        items = [item for item, _ in taken]
+        ways = Counter(way for _, way in taken)
         if is_retry:
             items = [item for item in items if item["reason"] is None]
         if not items:
