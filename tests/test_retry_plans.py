@@ -221,3 +221,18 @@ def test_corpora_that_were_moved_are_named_with_what_tells_the_new_place(config,
     assert f"codecfake build --config {config.out / 'run.yaml'} --out {config.out} --vctk NEW" in str(
         caught.value
     )
+
+
+def test_the_gpu_of_another_machine_is_asked_for_only_where_something_is_to_be_made(config):
+    saved = config.out / "run.yaml"
+    saved.write_text(saved.read_text().replace("device: cpu", "device: cuda:7"))
+    flip_in_place(next((config.out / "splits").glob("*/Codecfake/label/train.txt")))
+    retry = ["retry", str(config.out), "--no-prefect"]
+    assert CliRunner().invoke(app, retry).exit_code == 0
+    audio_of(config, "X1/00000").unlink()
+    assert not verify_here(config).is_whole
+    with pytest.raises(CodecfakeError, match="--device cuda:7"):
+        CliRunner().invoke(app, retry, catch_exceptions=False)
+    assert CliRunner().invoke(app, [*retry, "--device", "cpu"]).exit_code == 0
+    assert verify_here(config).is_whole
+    assert "device: cuda:7" in saved.read_text()
