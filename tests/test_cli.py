@@ -130,11 +130,4 @@ def test_a_device_that_is_not_there_does_not_become_that_of_the_run(corpora, out
     assert command(*build, "--limit", 3, "--device", "cpu").returncode == 0
     ended = command("build", "--config", run / "run.yaml", "--out", run, "--device", "cuda:99")
     assert ended.returncode == 1 and "--device cuda:99" in ended.stderr
-    assert command("retry", run).returncode == 0
-    saved = (run / "run.yaml").read_text()
-    (run / "run.yaml").write_text(saved.replace("device: cpu", "device: cuda:99"))  # of another machine
-    ended = command("retry", run)
-    assert ended.returncode == 1 and "--device cuda:99" in ended.stderr
-    ended = command("retry", run, "--device", "cpu")
-    assert ended.returncode == 0 and "Nothing to retry." in ended.stdout
-    assert (run / "run.yaml").read_text() == saved
+    assert "device: cpu" in (run / "run.yaml").read_text()
